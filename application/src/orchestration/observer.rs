@@ -1,0 +1,31 @@
+//! Telling others how flows go, while they go.
+
+use hive_domain::ids::TicketId;
+use hive_domain::orchestration::flow::{Flow, Phase, TicketRecord};
+
+/// One thing worth telling about a flow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Progress<'a> {
+    /// It was taken up, for the first time or again.
+    TakenUp,
+    /// It entered a phase.
+    Entered(Phase),
+    /// One of its tickets changed.
+    Ticket(&'a TicketRecord),
+    /// One of its tickets waits for an agent that does not exist.
+    Parked(&'a TicketId, &'a str),
+}
+
+/// Is told how flows go. Must not block.
+pub trait FlowObserver: Send + Sync {
+    /// Something happened to `flow`.
+    fn observe(&self, flow: &Flow, progress: Progress<'_>);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unobserved;
+
+impl FlowObserver for Unobserved {
+    fn observe(&self, _flow: &Flow, _progress: Progress<'_>) {}
+}

@@ -1,0 +1,105 @@
+//! The ticket use cases, and their facade.
+
+mod change_ticket_status;
+mod create_tickets;
+mod order_ticket;
+mod ports;
+mod release_tickets;
+mod watch_tickets;
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use hive_domain::ids::TicketId;
+use hive_domain::tickets::{Ticket, TicketChange};
+
+pub use change_ticket_status::{ChangeTicketStatus, ChangeTicketStatusCommand};
+pub use create_tickets::{CreateTickets, NewTicket};
+pub use order_ticket::{OrderTicket, OrderTicketCommand};
+pub use ports::{
+    Change, Creation, HistoryEntry, LogFilter, LogPage, TicketDesk, TicketFilter, TicketLog, TicketPage,
+    TicketQuery, TicketRepository,
+};
+pub use release_tickets::{ReleaseTickets, ReleaseTicketsCommand};
+
+use crate::clock::Clock;
+use crate::error::Error;
+
+/// Everything that can be asked of the ticket context.
+#[derive(Clone)]
+pub struct Tickets {
+    /// Saves new tickets.
+    pub create: CreateTickets,
+    /// Applies what workers and callers report.
+    pub change_status: ChangeTicketStatus,
+    /// Applies what orchestration orders.
+    pub order: OrderTicket,
+    /// Takes tickets away from an agent that is gone.
+    pub release: ReleaseTickets,
+    repository: Arc<dyn TicketRepository>,
+    log: Arc<dyn TicketLog>,
+}
+
+impl Tickets {
+    /// The context on its ports.
+    pub fn new(
+        repository: Arc<dyn TicketRepository>,
+        log: Arc<dyn TicketLog>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Tickets {
+            create: CreateTickets::new(Arc::clone(&repository)),
+            change_status: ChangeTicketStatus::new(Arc::clone(&repository), Arc::clone(&clock)),
+            order: OrderTicket::new(Arc::clone(&repository), Arc::clone(&clock)),
+            release: ReleaseTickets::new(Arc::clone(&repository), clock),
+            repository,
+            log,
+        }
+    }
+
+    /// The ticket; `NotFound` when there is none.
+    pub async fn get(&self, id: &TicketId) -> Result<Ticket, Error> {
+        self.repository.find(id).await?.ok_or_else(|| Error::not_found("Ticket", id))
+    }
+
+    /// One page of the tickets that match, newest first.
+    pub async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error> {
+        self.repository.list(query).await
+    }
+
+    /// What happened to a ticket, oldest first; `NotFound` when there is none.
+    pub async fn history(&self, id: &TicketId) -> Result<Vec<HistoryEntry>, Error> {
+        let history = self.repository.history(id).await?;
+        if history.is_empty() { Err(Error::not_found("Ticket", id)) } else { Ok(history) }
+    }
+
+    /// Every change after `after` that the filter lets through, those to come included. Ends only with an error.
+    pub fn watch(
+        &self,
+        filter: LogFilter,
+        after: u64,
+    ) -> BoxStream<'static, Result<Arc<TicketChange>, Error>> {
+        watch_tickets::watch(Arc::clone(&self.log), filter, after)
+    }
+
+    /// The offset of the newest change.
+    pub async fn log_end(&self) -> Result<u64, Error> {
+        self.log.end().await
+    }
+
+    /// How far `consumer` came in the log; 0 for a new one.
+    pub async fn committed(&self, consumer: &str) -> Result<u64, Error> {
+        self.log.committed(consumer).await
+    }
+
+    /// Remembers how far `consumer` came in the log.
+    pub async fn commit(&self, consumer: &str, offset: u64) -> Result<(), Error> {
+        self.log.commit(consumer, offset).await
+    }
+}
+
+impl std::fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tickets").finish_non_exhaustive()
+    }
+}

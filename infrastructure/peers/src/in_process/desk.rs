@@ -1,0 +1,61 @@
+//! The ticket context as an agent sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use hive_application::context::CallContext;
+use hive_application::error::Error;
+use hive_application::tickets::{ChangeTicketStatusCommand, LogFilter, TicketDesk, Tickets};
+use hive_domain::ids::{AgentId, TicketId};
+use hive_domain::tickets::public::{Report, TicketChange, TicketSnapshot, TicketStatus};
+
+/// The ticket context in the same process.
+#[derive(Clone, Debug)]
+pub struct DeskPeer {
+    tickets: Tickets,
+}
+
+impl DeskPeer {
+    /// Calls `tickets` in the name of the reporting agent.
+    pub fn new(tickets: Tickets) -> Self {
+        DeskPeer { tickets }
+    }
+}
+
+fn consumer(agent_id: &AgentId) -> String {
+    format!("agent:{agent_id}")
+}
+
+#[async_trait]
+impl TicketDesk for DeskPeer {
+    async fn watch(
+        &self,
+        agent_id: &AgentId,
+        after: u64,
+    ) -> Result<BoxStream<'static, Result<Arc<TicketChange>, Error>>, Error> {
+        let filter = LogFilter { agent_id: Some(agent_id.clone()), ..LogFilter::default() };
+        Ok(self.tickets.watch(filter, after))
+    }
+
+    async fn report(
+        &self,
+        ticket_id: &TicketId,
+        status: TicketStatus,
+        report: Report,
+    ) -> Result<TicketSnapshot, Error> {
+        let principal = report.agent.as_ref().map_or("agent", |(agent, _)| agent.as_str());
+        let context = CallContext::internal(principal);
+        let command = ChangeTicketStatusCommand { ticket_id: ticket_id.clone(), status, report };
+        let (ticket, _) = self.tickets.change_status.execute(&context, &command).await?;
+        Ok(ticket.snapshot())
+    }
+
+    async fn committed(&self, agent_id: &AgentId) -> Result<u64, Error> {
+        self.tickets.committed(&consumer(agent_id)).await
+    }
+
+    async fn commit(&self, agent_id: &AgentId, offset: u64) -> Result<(), Error> {
+        self.tickets.commit(&consumer(agent_id), offset).await
+    }
+}

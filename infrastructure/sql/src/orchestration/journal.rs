@@ -1,0 +1,139 @@
+//! The journal on SQL.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hive_application::error::{Error, ErrorKind};
+use hive_application::orchestration::{
+    FlowOpening, Journal, JournalEntry, JournalWrite, Opened, OutboxMessage, StoredFlow, StoredMessage,
+};
+use hive_domain::ids::{PlanId, WorkflowId};
+use hive_domain::orchestration::generation::SlaConfig;
+use hive_domain::time::Timestamp;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::entity::{entry, flow, message};
+use super::store::{Answer, Operation};
+use super::{Shared, WHAT};
+use crate::{failure, json};
+
+/// The adapter of [`Journal`].
+#[derive(Debug)]
+pub(super) struct SqlJournal {
+    shared: Arc<Shared>,
+}
+
+impl SqlJournal {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        SqlJournal { shared }
+    }
+
+    async fn write(&self, operation: Operation, workflow_id: Option<&WorkflowId>) -> Result<(), Error> {
+        match self.shared.writer.submit(operation).await? {
+            Answer::Appended => Ok(()),
+            Answer::NotOpen => {
+                let flow = workflow_id.map_or("", WorkflowId::as_str);
+                let message = format!("Workflow {flow} is not open");
+                Err(Error::new(ErrorKind::FailedPrecondition, "FLOW_NOT_OPEN", message))
+            }
+            other => Err(failure::unexpected(&other)),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for SqlJournal {
+    async fn open(&self, flow: FlowOpening) -> Result<Opened, Error> {
+        let workflow_id = flow.workflow_id.clone();
+        match self.shared.writer.submit(Operation::Open(flow)).await? {
+            Answer::Opened(true) => Ok(Opened::New),
+            Answer::Opened(false) => match self.find(&workflow_id).await? {
+                Some(stored) => Ok(Opened::Existing(stored)),
+                None => Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    "PLAN_HAS_A_FLOW",
+                    format!("the plan of {workflow_id} has another workflow"),
+                )),
+            },
+            other => Err(failure::unexpected(&other)),
+        }
+    }
+
+    async fn append(&self, write: JournalWrite) -> Result<(), Error> {
+        let workflow_id = write.workflow_id.clone();
+        self.write(Operation::Append(write), Some(&workflow_id)).await
+    }
+
+    async fn find(&self, workflow_id: &WorkflowId) -> Result<Option<StoredFlow>, Error> {
+        let reader = &self.shared.reader;
+        let row = flow::Entity::find_by_id(workflow_id.as_str()).one(reader).await;
+        let Some(row) = row.map_err(failure::read(WHAT))? else { return Ok(None) };
+        let entries = entry::Entity::find()
+            .filter(entry::Column::WorkflowId.eq(workflow_id.as_str()))
+            .order_by_asc(entry::Column::Id)
+            .all(reader)
+            .await
+            .map_err(failure::read(WHAT))?;
+        let entries = entries
+            .into_iter()
+            .map(|row| Ok(JournalEntry { payload: json::read("payload", &row.payload)?, kind: row.kind }))
+            .collect::<Result<_, Error>>()?;
+        let plan_id =
+            PlanId::parse(&row.plan_id).map_err(|_| failure::unreadable("plan_id", row.plan_id.clone()))?;
+        let opening = FlowOpening {
+            workflow_id: workflow_id.clone(),
+            plan_id,
+            plan_hash: row.plan_hash,
+            plan: json::read("plan", &row.plan)?,
+            sla: SlaConfig {
+                default_timeout_ms: row.sla_default_timeout_ms,
+                min_timeout_ms: row.sla_min_timeout_ms,
+                timeout_multiplier: row.sla_timeout_multiplier,
+            },
+            opened_at: Timestamp::from_millis(row.opened_at),
+        };
+        let outcome = row.outcome.map(|outcome| json::read("outcome", &outcome)).transpose()?;
+        Ok(Some(StoredFlow { opening, entries, outcome }))
+    }
+
+    async fn list_open(&self) -> Result<Vec<WorkflowId>, Error> {
+        let ids: Vec<String> = flow::Entity::find()
+            .select_only()
+            .column(flow::Column::WorkflowId)
+            .filter(flow::Column::EndedAt.is_null())
+            .order_by_asc(flow::Column::OpenedAt)
+            .order_by_asc(flow::Column::WorkflowId)
+            .into_tuple()
+            .all(&self.shared.reader)
+            .await
+            .map_err(failure::read(WHAT))?;
+        let parse = |id: String| WorkflowId::parse(&id).map_err(|_| failure::unreadable("workflow_id", id));
+        ids.into_iter().map(parse).collect()
+    }
+
+    async fn publish(&self, messages: Vec<OutboxMessage>) -> Result<(), Error> {
+        self.write(Operation::Publish(messages), None).await
+    }
+
+    async fn read_messages(&self, after: u64, limit: usize) -> Result<Vec<StoredMessage>, Error> {
+        let rows = message::Entity::find()
+            .filter(message::Column::Id.gt(after.cast_signed()))
+            .order_by_asc(message::Column::Id)
+            .limit(limit as u64)
+            .all(&self.shared.reader)
+            .await
+            .map_err(failure::read(WHAT))?;
+        rows.into_iter().map(stored).collect()
+    }
+}
+
+fn stored(row: message::Model) -> Result<StoredMessage, Error> {
+    let message = OutboxMessage {
+        payload: json::read("payload", &row.payload)?,
+        message_id: row.message_id,
+        topic: row.topic,
+        key: row.key,
+        at: Timestamp::from_millis(row.at),
+    };
+    Ok(StoredMessage { offset: row.id.cast_unsigned(), message })
+}

@@ -1,0 +1,183 @@
+//! Tickets on SQL.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hive_application::error::{Error, ErrorKind};
+use hive_application::tickets::{
+    Change, Creation, HistoryEntry, TicketFilter, TicketPage, TicketQuery, TicketRepository,
+};
+use hive_domain::ids::TicketId;
+use hive_domain::tickets::{Applied, Ticket};
+use sea_orm::{
+    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
+};
+
+use super::entity::{history, ticket};
+use super::mapping;
+use super::operation::{Answer, Insert, Operation, Update};
+use super::{Shared, WHAT};
+use crate::failure;
+
+/// Decisions asked for before giving up on a ticket that others change all the time. In every round somebody wins.
+const MAX_DECISIONS: usize = 256;
+
+/// Ids in one lookup.
+const LOOKUP: usize = 256;
+
+/// The adapter of [`TicketRepository`].
+#[derive(Debug)]
+pub(super) struct SqlTicketRepository {
+    shared: Arc<Shared>,
+}
+
+/// A ticket that a write met is not there any more.
+#[derive(Debug, thiserror::Error)]
+#[error("ticket {0} exists but cannot be read")]
+struct Vanished(TicketId);
+
+impl SqlTicketRepository {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        SqlTicketRepository { shared }
+    }
+
+    async fn row(&self, id: &TicketId) -> Result<Option<ticket::Model>, Error> {
+        let query = ticket::Entity::find().filter(ticket::Column::TicketId.eq(id.as_str()));
+        query.one(&self.shared.reader).await.map_err(failure::read(WHAT))
+    }
+
+    /// The tickets of these ids, as far as they exist.
+    async fn find_all(&self, ids: &[TicketId]) -> Result<HashMap<TicketId, Ticket>, Error> {
+        let mut found = HashMap::with_capacity(ids.len());
+        for part in ids.chunks(LOOKUP) {
+            let wanted = ticket::Column::TicketId.is_in(part.iter().map(TicketId::as_str));
+            let rows = ticket::Entity::find().filter(wanted).all(&self.shared.reader).await;
+            for row in rows.map_err(failure::read(WHAT))? {
+                let ticket = mapping::ticket(row)?;
+                found.insert(ticket.id().clone(), ticket);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn page(&self, query: &TicketQuery) -> Result<(Vec<ticket::Model>, u64), DbErr> {
+        let matches = condition(&query.filter);
+        // One transaction, so that page and total speak of the same moment.
+        let moment = self.shared.reader.begin().await?;
+        let total: Option<i64> = ticket::Entity::find()
+            .select_only()
+            .expr(ticket::Column::Id.count())
+            .filter(matches.clone())
+            .into_tuple()
+            .one(&moment)
+            .await?;
+        let rows = ticket::Entity::find()
+            .filter(matches)
+            .order_by_desc(ticket::Column::CreatedAt)
+            .order_by_desc(ticket::Column::Id)
+            .offset(query.offset)
+            .limit(query.limit)
+            .all(&moment)
+            .await?;
+        moment.commit().await?;
+        Ok((rows, total.unwrap_or_default().cast_unsigned()))
+    }
+}
+
+fn condition(filter: &TicketFilter) -> Condition {
+    let plan = filter.plan_id.as_ref().map(|id| ticket::Column::PlanId.eq(id.as_str()));
+    let intent = filter.intent_id.as_ref().map(|id| ticket::Column::IntentId.eq(id.as_str()));
+    let status = filter.status.map(|status| ticket::Column::Status.eq(status.as_str()));
+    let priority = filter.priority.map(|priority| ticket::Column::Priority.eq(priority.as_str()));
+    let worker = filter.assigned_worker.as_ref().map(|id| ticket::Column::AssignedWorker.eq(id.as_str()));
+    let all = [plan, intent, status, priority, worker];
+    all.into_iter().flatten().fold(Condition::all(), Condition::add)
+}
+
+#[async_trait]
+impl TicketRepository for SqlTicketRepository {
+    async fn create(&self, mut tickets: Vec<Ticket>) -> Result<Vec<Creation>, Error> {
+        let inserts = tickets.iter_mut().map(Insert::of).collect::<Result<Vec<_>, _>>()?;
+        let versions: Vec<u64> = inserts.iter().map(Insert::version).collect();
+        let new = match self.shared.writer.submit(Operation::Create(inserts)).await? {
+            Answer::Created(new) => new,
+            other => return Err(failure::unexpected(&other)),
+        };
+        let old: Vec<TicketId> = tickets
+            .iter()
+            .zip(&new)
+            .filter(|(_, new)| !**new)
+            .map(|(ticket, _)| ticket.id().clone())
+            .collect();
+        let stored = self.find_all(&old).await?;
+        let outcome = |((ticket, version), new): ((Ticket, u64), bool)| {
+            if new {
+                return Ok(Creation::Created(ticket.saved(version)));
+            }
+            let found = stored.get(ticket.id()).cloned();
+            found.map(Creation::Existing).ok_or_else(|| Error::internal(Vanished(ticket.id().clone())))
+        };
+        tickets.into_iter().zip(versions).zip(new).map(outcome).collect()
+    }
+
+    async fn find(&self, id: &TicketId) -> Result<Option<Ticket>, Error> {
+        self.row(id).await?.map(mapping::ticket).transpose()
+    }
+
+    async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error> {
+        let (rows, total) = self.page(query).await.map_err(failure::read(WHAT))?;
+        let tickets = rows.into_iter().map(mapping::ticket).collect::<Result<_, _>>()?;
+        Ok(TicketPage { tickets, total })
+    }
+
+    async fn update(&self, id: &TicketId, change: &mut Change<'_>) -> Result<(Ticket, Applied), Error> {
+        // The hot version is usually the newest and saves a query. When it is not, a change decided on it misses its
+        // version and is decided again; and a decision to change nothing is only believed of a version just read.
+        let mut hot = self.shared.view.hot(id);
+        for _ in 0..MAX_DECISIONS {
+            let just_read = hot.is_none();
+            let (mut ticket, number) = match hot.take() {
+                Some(known) => known,
+                None => {
+                    let row = self.row(id).await?.ok_or_else(|| Error::not_found("Ticket", id))?;
+                    let number = row.id;
+                    (mapping::ticket(row)?, number)
+                }
+            };
+            match change(&mut ticket) {
+                Ok(Applied::Applied) => {}
+                _ if !just_read => continue,
+                Ok(Applied::AlreadyApplied) => return Ok((ticket, Applied::AlreadyApplied)),
+                Err(refusal) => return Err(refusal.into()),
+            }
+            let update = Update::of(&mut ticket, number)?;
+            let version = update.version();
+            match self.shared.writer.submit(Operation::Update(Box::new(update))).await? {
+                Answer::Updated => return Ok((ticket.saved(version), Applied::Applied)),
+                Answer::Missed => {}
+                other => return Err(failure::unexpected(&other)),
+            }
+        }
+        let message = format!("Ticket {id} is changed by others all the time");
+        Err(Error::new(ErrorKind::Aborted, "TICKET_CONTENDED", message))
+    }
+
+    async fn history(&self, id: &TicketId) -> Result<Vec<HistoryEntry>, Error> {
+        let number = ticket::Entity::find()
+            .select_only()
+            .column(ticket::Column::Id)
+            .filter(ticket::Column::TicketId.eq(id.as_str()))
+            .into_tuple::<i64>();
+        let Some(number) = number.one(&self.shared.reader).await.map_err(failure::read(WHAT))? else {
+            return Ok(Vec::new());
+        };
+        let rows = history::Entity::find()
+            .filter(history::Column::Ticket.eq(number))
+            .order_by_asc(history::Column::Version)
+            .all(&self.shared.reader)
+            .await
+            .map_err(failure::read(WHAT))?;
+        rows.into_iter().map(|row| mapping::history_entry(id, row)).collect()
+    }
+}

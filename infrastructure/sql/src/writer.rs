@@ -1,0 +1,287 @@
+//! The one connection that writes. It takes whatever operations wait, commits them together, then answers each.
+//!
+//! There is no timer: an operation that comes alone is committed alone, and the more come while a commit is under way,
+//! the more share the next one.
+//!
+//! It runs on a thread of its own. Between two statements it waits for SQLite, and as a task among its many callers it
+//! would then wait for their turn as well, several times in every batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hive_application::error::{Effect, Error};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Sqlite, SqlitePool};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::failure;
+use crate::statement::Broken;
+
+/// What a context writes, and how.
+pub(crate) trait Batch: Send + 'static {
+    /// One write, all or nothing.
+    type Operation: Send + Sync + 'static;
+    /// What became of it.
+    type Answer: Send + 'static;
+    /// What `commit` remembers for `committed`.
+    type Outcome: Send;
+
+    /// Begins a transaction, runs the operations in it and commits it. A failure undoes them all, and they are tried
+    /// again in smaller batches: an operation must not fail because of its neighbours.
+    fn commit(
+        &mut self,
+        connection: &mut SqliteConnection,
+        operations: &[Self::Operation],
+    ) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
+
+    /// Told after the commit: one answer for each operation, in order.
+    fn committed(&mut self, operations: Vec<Self::Operation>, outcome: Self::Outcome) -> Vec<Self::Answer>;
+
+    /// Told when nobody knows whether a commit happened, before anything else is written.
+    fn uncertain(&mut self, connection: &mut SqliteConnection) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a batch was not committed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A statement before the commit failed.
+    Before(sqlx::Error),
+    /// The commit failed; what it did is not known.
+    Commit(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Failure::Before(error)
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Failure::Before(broken.error)
+    }
+}
+
+struct Request<B: Batch> {
+    operation: B::Operation,
+    answer: oneshot::Sender<Result<B::Answer, Error>>,
+}
+
+/// How to end the writing thread, and how to learn that it ended.
+struct Closing {
+    close: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// The way to the writing thread.
+pub(crate) struct Writer<B: Batch> {
+    what: &'static str,
+    queue: mpsc::Sender<Request<B>>,
+    closing: Mutex<Option<Closing>>,
+}
+
+impl<B: Batch> Writer<B> {
+    /// Starts the thread on the only connection of `pool`. `what` names the database in errors.
+    pub(crate) async fn start(
+        what: &'static str,
+        pool: SqlitePool,
+        queue: usize,
+        batch: usize,
+        store: B,
+    ) -> Result<Self, Error> {
+        let connection = pool.acquire().await;
+        let connection = connection.map_err(|error| Error::unavailable(what, error, Effect::None))?;
+        let (queue, requests) = mpsc::channel(queue.max(1));
+        let (close, closing) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let task = Task { what, pool, connection: Some(connection), batch: batch.max(1), store };
+        let failed = |error| Error::unavailable(what, error, Effect::None);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let run = move || {
+            runtime.block_on(task.run(requests, closing));
+            drop(end);
+        };
+        std::thread::Builder::new().name("sql-writer".to_owned()).spawn(run).map_err(failed)?;
+        Ok(Writer { what, queue, closing: Mutex::new(Some(Closing { close, ended })) })
+    }
+
+    /// Queues an operation, waiting for a place, and waits until it is committed. Once queued it is carried out even
+    /// when the caller no longer waits.
+    pub(crate) async fn submit(&self, operation: B::Operation) -> Result<B::Answer, Error> {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Request { operation, answer }).await.is_err() {
+            return Err(Error::unavailable(self.what, "the database is closed", Effect::None));
+        }
+        match answered.await {
+            Ok(answer) => answer,
+            Err(lost) => Err(Error::unavailable(self.what, lost, Effect::Unknown)),
+        }
+    }
+
+    /// Takes no more operations, finishes those that wait, and closes the connection.
+    pub(crate) async fn close(&self) {
+        if let Some(Closing { close, ended }) = self.closing.lock().await.take() {
+            drop(close);
+            // Nothing is ever sent: the thread drops its end when it ends.
+            let _ = ended.await;
+        }
+    }
+}
+
+impl<B: Batch> std::fmt::Debug for Writer<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("what", &self.what).finish_non_exhaustive()
+    }
+}
+
+/// How an attempt to commit a batch ended.
+enum Attempt<O> {
+    Committed(O),
+    /// Undone. The cause may be one of the operations.
+    Refused(sqlx::Error),
+    /// Undone. The cause is the database or its disk.
+    Failed(sqlx::Error),
+    /// The commit itself failed.
+    Uncertain(sqlx::Error),
+}
+
+struct Task<B: Batch> {
+    what: &'static str,
+    pool: SqlitePool,
+    /// None after it broke, until the next batch.
+    connection: Option<PoolConnection<Sqlite>>,
+    batch: usize,
+    store: B,
+}
+
+impl<B: Batch> Task<B> {
+    async fn run(mut self, mut requests: mpsc::Receiver<Request<B>>, mut closing: oneshot::Receiver<()>) {
+        let mut waiting = Vec::with_capacity(self.batch);
+        loop {
+            tokio::select! {
+                biased;
+                received = requests.recv_many(&mut waiting, self.batch) => {
+                    if received == 0 {
+                        break;
+                    }
+                    self.commit_all(std::mem::take(&mut waiting)).await;
+                }
+                _ = &mut closing, if !requests.is_closed() => requests.close(),
+            }
+        }
+        drop(self.connection);
+        self.pool.close().await;
+    }
+
+    /// Commits the requests, in parts where one of them is refused.
+    async fn commit_all(&mut self, requests: Vec<Request<B>>) {
+        let (operations, answers) = requests.into_iter().map(|r| (r.operation, r.answer)).unzip();
+        let mut parts: VecDeque<(Vec<_>, Vec<_>)> = VecDeque::from([(operations, answers)]);
+        while let Some((mut operations, mut answers)) = parts.pop_front() {
+            match self.attempt(&operations).await {
+                Attempt::Committed(outcome) => {
+                    let results = self.store.committed(operations, outcome);
+                    answers.into_iter().zip(results).for_each(|(to, result)| drop(to.send(Ok(result))));
+                }
+                Attempt::Refused(_) if operations.len() > 1 => {
+                    let half = operations.len() / 2;
+                    parts.push_front((operations.split_off(half), answers.split_off(half)));
+                    parts.push_front((operations, answers));
+                }
+                Attempt::Refused(error) => {
+                    let error = Arc::new(error);
+                    for to in answers {
+                        drop(to.send(Err(Error::internal(Arc::clone(&error)))));
+                    }
+                }
+                Attempt::Failed(error) => self.fail_all(answers, error, Effect::None),
+                Attempt::Uncertain(error) => self.fail_all(answers, error, Effect::Unknown),
+            }
+        }
+    }
+
+    fn fail_all(
+        &self,
+        answers: Vec<oneshot::Sender<Result<B::Answer, Error>>>,
+        error: sqlx::Error,
+        effect: Effect,
+    ) {
+        let error = Arc::new(error);
+        for to in answers {
+            drop(to.send(Err(Error::unavailable(self.what, Arc::clone(&error), effect))));
+        }
+    }
+
+    /// One transaction around the operations.
+    async fn attempt(&mut self, operations: &[B::Operation]) -> Attempt<B::Outcome> {
+        let mut connection = match self.take_connection().await {
+            Ok(connection) => connection,
+            Err(error) => return Attempt::Failed(error),
+        };
+        match self.store.commit(&mut connection, operations).await {
+            Ok(outcome) => {
+                self.connection = Some(connection);
+                Attempt::Committed(outcome)
+            }
+            Err(Failure::Before(error)) => {
+                self.give_back(connection).await;
+                let refused = failure::is_of_an_operation(&error);
+                if refused { Attempt::Refused(error) } else { Attempt::Failed(error) }
+            }
+            Err(Failure::Commit(error)) => {
+                self.give_back(connection).await;
+                self.learn_the_truth().await;
+                Attempt::Uncertain(error)
+            }
+        }
+    }
+
+    /// Lets the store look at what really is in the database after a commit that may have happened.
+    async fn learn_the_truth(&mut self) {
+        match self.take_connection().await {
+            Ok(mut connection) => {
+                self.store.uncertain(&mut connection).await;
+                self.connection = Some(connection);
+            }
+            Err(error) => tracing::error!(%error, database = self.what, "the database cannot be reopened"),
+        }
+    }
+
+    async fn take_connection(&mut self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.pool.acquire().await,
+        }
+    }
+
+    /// Keeps a connection whose transaction is undone. One that does not even do that is thrown away: closing it
+    /// undoes whatever it had open.
+    async fn give_back(&mut self, mut connection: PoolConnection<Sqlite>) {
+        match roll_back(&mut connection).await {
+            Ok(()) => self.connection = Some(connection),
+            Err(error) => {
+                tracing::warn!(%error, database = self.what, "the writing connection broke");
+                drop(connection.detach());
+            }
+        }
+    }
+}
+
+/// Begins the transaction of a batch.
+pub(crate) async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("BEGIN IMMEDIATE").execute(connection).await.map(drop)
+}
+
+/// Commits the transaction of a batch.
+pub(crate) async fn commit(connection: &mut SqliteConnection) -> Result<(), Failure> {
+    sqlx::query("COMMIT").execute(connection).await.map(drop).map_err(Failure::Commit)
+}
+
+/// Leaves the open transaction, if there is one. Some failures have left it already.
+pub(crate) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    match sqlx::query("ROLLBACK").execute(connection).await {
+        Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => Ok(()),
+        result => result.map(drop),
+    }
+}

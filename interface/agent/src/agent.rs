@@ -1,0 +1,278 @@
+//! The loop of an agent.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, select_biased};
+use hive_application::clock::{Clock, Timer};
+use hive_application::error::{Error, ErrorKind, chain};
+use hive_application::registry::RegistryDesk;
+use hive_application::tickets::TicketDesk;
+use hive_domain::ids::{AgentId, TicketId};
+use hive_domain::registry::public::AgentTelemetry;
+use hive_domain::tickets::public::{Report, TicketAction, TicketChange, TicketSnapshot, TicketStatus};
+
+use crate::offsets::Offsets;
+use crate::simulation::{Outcome, Simulation};
+use crate::telemetry::Figures;
+
+/// Milliseconds between heartbeats.
+const HEARTBEAT_MS: i64 = 30_000;
+/// Milliseconds before something that got no answer is tried again; doubles with each further time.
+const FIRST_WAIT_MS: i64 = 50;
+const LONGEST_WAIT_MS: i64 = 5_000;
+/// Milliseconds before the ticket log is followed again after it failed.
+const LOG_AWAY_MS: i64 = 200;
+
+/// Who an agent is.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// Its id.
+    pub agent_id: AgentId,
+    /// The incarnation it was registered as.
+    pub epoch: u64,
+    /// Tickets it works on at a time.
+    pub max_concurrent: usize,
+}
+
+/// Takes tickets, works on them, reports.
+#[derive(Clone)]
+pub struct Agent {
+    config: AgentConfig,
+    tickets: Arc<dyn TicketDesk>,
+    registry: Arc<dyn RegistryDesk>,
+    timer: Arc<dyn Timer>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Something an agent was busy with has come to its next point.
+enum Step {
+    /// A ticket was taken, or turned out not to be its to take.
+    Taken { offset: u64, ticket_id: TicketId, taken: Option<Box<TicketSnapshot>> },
+    /// The work on a ticket is over and reported.
+    Finished { ticket_id: TicketId, succeeded: bool, duration_ms: i64 },
+    /// The place in the log is remembered.
+    Committed,
+    /// It is time for a heartbeat.
+    HeartbeatDue,
+    /// One was sent.
+    HeartbeatSent,
+}
+
+type Steps = FuturesUnordered<BoxFuture<'static, Result<Step, Error>>>;
+type Changes = BoxStream<'static, Result<Arc<TicketChange>, Error>>;
+
+/// What an agent has in hand.
+struct Work {
+    offsets: Offsets,
+    figures: Figures,
+    steps: Steps,
+    /// Tickets it is taking or working on. The log may tell of a dispatch that is past and of the one after it: one
+    /// piece of work is enough for both.
+    tickets: HashSet<TicketId>,
+    committing: bool,
+}
+
+impl Agent {
+    /// An agent that is registered already.
+    pub fn new(
+        config: AgentConfig,
+        tickets: Arc<dyn TicketDesk>,
+        registry: Arc<dyn RegistryDesk>,
+        timer: Arc<dyn Timer>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Agent { config, tickets, registry, timer, clock }
+    }
+
+    /// Works until something fails that waiting does not help against, such as a newer incarnation of itself. Whoever
+    /// starts it again registers it again first: what it had in hand is fenced by the higher epoch. Drop the future to
+    /// stop.
+    pub async fn execute(&self) -> Result<(), Error> {
+        let from = self.tickets.committed(&self.config.agent_id).await?;
+        let mut changes = self.follow(from).await?;
+        let mut work = Work {
+            offsets: Offsets::new(from),
+            figures: Figures::default(),
+            steps: Steps::new(),
+            tickets: HashSet::new(),
+            committing: false,
+        };
+        work.steps.push(self.heartbeat_later());
+        loop {
+            let has_place = work.tickets.len() < self.config.max_concurrent;
+            let change = if has_place {
+                select_biased! {
+                    step = work.steps.select_next_some() => {
+                        self.advance(&mut work, step?);
+                        None
+                    }
+                    change = changes.next().fuse() => Some(change),
+                }
+            } else {
+                let step = work.steps.select_next_some().await;
+                self.advance(&mut work, step?);
+                None
+            };
+            match change {
+                None => {}
+                Some(Some(Ok(change))) => self.consider(&mut work, change),
+                Some(Some(Err(error))) if !error.is_transient() => return Err(error),
+                Some(gone) => {
+                    let error = gone.and_then(Result::err);
+                    let cause = error.as_ref().map_or_else(|| "it ended".to_owned(), |error| chain(error));
+                    tracing::warn!(agent.id = %self.config.agent_id, error = cause, "the ticket log is away");
+                    self.timer.sleep_until(self.clock.now().plus_ms(LOG_AWAY_MS)).await;
+                    changes = self.follow(work.offsets.seen()).await?;
+                }
+            }
+            if !work.committing
+                && let Some(offset) = work.offsets.next_commit()
+            {
+                work.committing = true;
+                work.steps.push(self.clone().commit(offset).boxed());
+            }
+        }
+    }
+
+    /// Follows the log from `after`, as soon as it can be reached.
+    async fn follow(&self, after: u64) -> Result<Changes, Error> {
+        let mut wait_ms = FIRST_WAIT_MS;
+        loop {
+            match self.tickets.watch(&self.config.agent_id, after).await {
+                Err(error) if error.is_transient() => self.wait(&mut wait_ms).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// A change of a ticket that is allocated to this agent.
+    fn consider(&self, work: &mut Work, change: Arc<TicketChange>) {
+        let ticket_id = &change.ticket.content.ticket_id;
+        let dispatched = change.event.action == TicketAction::Dispatched;
+        if dispatched && work.tickets.insert(ticket_id.clone()) {
+            work.offsets.begin(change.offset);
+            work.steps.push(self.clone().take(change).boxed());
+        } else {
+            work.offsets.done(change.offset);
+        }
+    }
+
+    fn advance(&self, work: &mut Work, step: Step) {
+        match step {
+            Step::Taken { offset, ticket_id, taken } => {
+                work.offsets.done(offset);
+                match taken {
+                    Some(ticket) => work.steps.push(self.clone().work(ticket).boxed()),
+                    None => drop(work.tickets.remove(&ticket_id)),
+                }
+            }
+            Step::Finished { ticket_id, succeeded, duration_ms } => {
+                work.tickets.remove(&ticket_id);
+                work.figures.count(succeeded, duration_ms, self.clock.now());
+            }
+            Step::Committed => work.committing = false,
+            Step::HeartbeatDue => {
+                let telemetry = work.figures.telemetry();
+                work.steps.push(self.clone().heartbeat(telemetry).boxed());
+            }
+            Step::HeartbeatSent => work.steps.push(self.heartbeat_later()),
+        }
+    }
+
+    /// Takes a ticket by saying RUNNING.
+    async fn take(self, change: Arc<TicketChange>) -> Result<Step, Error> {
+        let ticket_id = change.ticket.content.ticket_id.clone();
+        let taken = self.report(&ticket_id, TicketStatus::Running, self.sign(None)).await?.map(Box::new);
+        Ok(Step::Taken { offset: change.offset, ticket_id, taken })
+    }
+
+    async fn work(self, ticket: Box<TicketSnapshot>) -> Result<Step, Error> {
+        let began_at = self.clock.now();
+        let ticket_id = ticket.content.ticket_id.clone();
+        let simulation = Simulation::of(&ticket.content.parameters);
+        if simulation.duration_ms > 0 {
+            self.timer.sleep_until(began_at.plus_ms(simulation.duration_ms)).await;
+        }
+        let (status, report) = match simulation.outcome(ticket.state.retry_count) {
+            Outcome::Completed => (TicketStatus::Completed, self.sign(None)),
+            Outcome::Failed { message, retryable } => {
+                (TicketStatus::Failed, self.sign(Some((message, retryable))))
+            }
+        };
+        self.report(&ticket_id, status, report).await?;
+        let succeeded = status == TicketStatus::Completed;
+        Ok(Step::Finished { ticket_id, succeeded, duration_ms: self.clock.now().since(began_at) })
+    }
+
+    /// Reports until there is an answer: the ticket as it stands then, or none when it is not this incarnation's to
+    /// report on.
+    async fn report(
+        &self,
+        ticket_id: &TicketId,
+        status: TicketStatus,
+        report: Report,
+    ) -> Result<Option<TicketSnapshot>, Error> {
+        let mut wait_ms = FIRST_WAIT_MS;
+        loop {
+            match self.tickets.report(ticket_id, status, report.clone()).await {
+                Ok(ticket) => return Ok(Some(ticket)),
+                Err(error) if error.kind() == ErrorKind::FailedPrecondition => {
+                    let error = chain(&error);
+                    tracing::debug!(ticket.id = %ticket_id, error, "report on ticket {ticket_id} refused");
+                    return Ok(None);
+                }
+                Err(error) if error.is_transient() => self.wait(&mut wait_ms).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn sign(&self, failure: Option<(String, bool)>) -> Report {
+        let (error_message, retryable) = failure.unzip();
+        let agent = Some((self.config.agent_id.clone(), self.config.epoch));
+        Report { agent, error_message, retryable, actual_duration_ms: None }
+    }
+
+    async fn commit(self, offset: u64) -> Result<Step, Error> {
+        // Missing this costs reading the same changes again after a restart, nothing more.
+        if let Err(error) = self.tickets.commit(&self.config.agent_id, offset).await {
+            tracing::warn!(agent.id = %self.config.agent_id, error = chain(&error), "place in the log not remembered");
+        }
+        Ok(Step::Committed)
+    }
+
+    fn heartbeat_later(&self) -> BoxFuture<'static, Result<Step, Error>> {
+        let (timer, due) = (Arc::clone(&self.timer), self.clock.now().plus_ms(HEARTBEAT_MS));
+        async move {
+            timer.sleep_until(due).await;
+            Ok(Step::HeartbeatDue)
+        }
+        .boxed()
+    }
+
+    async fn heartbeat(self, telemetry: AgentTelemetry) -> Result<Step, Error> {
+        let AgentConfig { agent_id, epoch, .. } = &self.config;
+        match self.registry.heartbeat(agent_id, *epoch, telemetry).await {
+            Ok(()) => {}
+            Err(error) if error.is_transient() => {
+                tracing::warn!(agent.id = %agent_id, error = chain(&error), "heartbeat of agent {agent_id} lost");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Step::HeartbeatSent)
+    }
+
+    async fn wait(&self, wait_ms: &mut i64) {
+        self.timer.sleep_until(self.clock.now().plus_ms(*wait_ms)).await;
+        *wait_ms = (*wait_ms * 2).min(LONGEST_WAIT_MS);
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  hive run examples/plans/diamond.json            run a plan, from file to report
+  hive run examples/plans/chain.json --data work  keep its tickets; the same command resumes it
+  hive run plan.json --output json > result.json  the result for other programs
+  hive config dump > .env                         the settings in effect, to be changed
+
+Exit codes: 0 success, 1 the plan did not succeed, 2 wrong input, 64 wrong command line or settings, 70 a defect.";
+
+const RUN_EXAMPLES: &str = "\
+The plan is a JSON message: a decision with its plan inside, a plan on its own, or a ledger entry. It is checked as a
+whole; if anything is wrong with it, every error is printed and nothing is created.
+
+Examples:
+  hive run examples/plans/diamond.json
+  hive run examples/plans/chain.json --data work   stop it at any moment, give the same command again, and it finishes
+  hive run examples/plans/fan-out.json --agents 16
+  generate-plan | hive run - --output json
+
+Progress and logs go to stderr, the result to stdout.
+Exit codes: 0 the plan succeeded; 1 it did not, was stopped, was rejected, or awaits approval; 2 the input is wrong;
+64 the command line, the settings or the data folder are wrong; 70 a defect.";
+
+const CONFIG_EXAMPLES: &str = "\
+Settings come from the environment, then from the file .env in the current folder, then from the defaults.
+
+Examples:
+  hive config check
+  RETRY_MAX_INTERVAL_MS=5000 hive config dump
+  hive config dump > .env";
+
+/// Takes approved plans, makes durable tickets of their tasks, has them worked on, and reports.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "hive", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum Command {
+    /// Run one plan in this process, from file to report. Opens no port
+    Run(RunArgs),
+    /// Look at the settings
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Create the databases of a data folder, or bring them up to date
+    Migrate(MigrateArgs),
+    /// Print the version
+    Version,
+}
+
+/// What to do with the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say what is wrong with the settings, all of it; exit 0 when nothing is
+    Check,
+    /// Print the settings in effect, in the form of a .env file
+    Dump,
+}
+
+/// How to run a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(crate) struct RunArgs {
+    /// File with the plan; `-` reads it from stdin
+    #[arg(value_name = "PLAN.json")]
+    pub(crate) plan: PathBuf,
+    /// Folder that keeps the tickets; without it they are gone at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Built-in agents to start, each with 10 places
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) agents: u16,
+    /// What to print at the end
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
+}
+
+/// What to print at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// A table for people
+    Table,
+    /// One JSON object: the result with all tickets, or the errors
+    Json,
+}
+
+/// Which databases.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct MigrateArgs {
+    /// Folder that keeps the tickets; made when it is not there
+    #[arg(long, value_name = "DIR", default_value = ".hive")]
+    pub(crate) data: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_definition_is_valid() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_a_plan_and_has_defaults() {
+        let Ok(Command::Run(run)) = parse("hive run p.json") else { panic!("refused") };
+        assert_eq!((run.agents, run.output, run.data), (4, OutputFormat::Table, None));
+        let Ok(Command::Run(run)) = parse("hive run - --data d --agents 1000 --output json") else {
+            panic!("refused")
+        };
+        assert_eq!((run.agents, run.output), (1_000, OutputFormat::Json));
+        assert_eq!((run.plan, run.data), ("-".into(), Some("d".into())));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "hive",
+            "hive run",
+            "hive fly",
+            "hive run p --agents 0",
+            "hive run p --agents 1001",
+            "hive run p --agents x",
+            "hive run p --output xml",
+            "hive run p q",
+            "hive config",
+            "hive config set",
+        ] {
+            assert!(parse(line).unwrap_err().use_stderr(), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_teaches_by_examples() {
+        for line in ["hive --help", "hive run --help", "hive config --help"] {
+            let help = parse(line).unwrap_err();
+            assert!(!help.use_stderr(), "{line}");
+            assert!(help.to_string().contains("Examples:\n  "), "{line}: {help}");
+        }
+    }
+}

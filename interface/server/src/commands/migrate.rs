@@ -1,0 +1,26 @@
+//! `hive migrate`.
+
+use crate::cli::MigrateArgs;
+use crate::console::{Output, Screen};
+use crate::exit::{Exit, Failure};
+use crate::lock::DataFolder;
+use crate::logging;
+use crate::settings::Settings;
+use crate::wire::stores::Stores;
+
+/// Brings the databases of a data folder up to date.
+pub(super) fn execute(args: &MigrateArgs, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
+    logging::init(settings.log_level, Screen::plain());
+    let folder = DataFolder::take(&args.data).map_err(|error| Failure::Usage(error.to_string()))?;
+    super::runtime()?.block_on(async {
+        let opened = Stores::open(&folder).await;
+        let stores =
+            opened.map_err(|error| Failure::Start(format!("data folder {}", folder.display()), error))?;
+        stores.close().await;
+        Ok::<_, Failure>(())
+    })?;
+    let files = Stores::FILES.join(", ");
+    let text = format!("data folder {}: {files} are up to date\n", folder.display());
+    output.text(&text).map_err(Failure::Output)?;
+    Ok(Exit::Success)
+}

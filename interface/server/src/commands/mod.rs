@@ -1,0 +1,58 @@
+//! The commands of the binary, one file each.
+
+mod config;
+mod input;
+mod migrate;
+mod report;
+mod run;
+mod version;
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::console::Output;
+use crate::exit::{Exit, Failure};
+use crate::settings::{Effective, Settings, Sources};
+
+/// Does what the command line of the process says, and tells how it went.
+pub(crate) fn execute() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            let _ = told.print();
+            return if told.use_stderr() { Exit::Usage } else { Exit::Success };
+        }
+    };
+    // A panic was told by its hook; what it left behind is not looked at again.
+    let done = catch_unwind(AssertUnwindSafe(|| command(cli.command, &mut Output::stdout())));
+    match done {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            let _ = writeln!(std::io::stderr(), "hive: {}", failure.message());
+            failure.exit()
+        }
+        Err(_panic) => Exit::Defect,
+    }
+}
+
+fn command(command: Command, output: &mut Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => run::execute(&args, &settings()?.0, output),
+        Command::Config { command } => config::execute(command, settings()?, output),
+        Command::Migrate(args) => migrate::execute(&args, &settings()?.0, output),
+        Command::Version => version::execute(output),
+    }
+}
+
+fn settings() -> Result<(Settings, Effective), Failure> {
+    Settings::read(&Sources::of_process()).map_err(|error| Failure::Usage(format!("wrong settings\n{error}")))
+}
+
+/// The runtime that a command works in.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Usage(format!("threads cannot be started: {error}")))
+}

@@ -1,0 +1,32 @@
+//! The `hive` binary: the composition root, and the only crate that sees both sides of the hexagon.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `cli`, `commands` | the command line and what it does |
+//! | `settings` | what can be set |
+//! | `wire` | which adapter stands behind which port |
+//! | `background` | what goes on beside the work itself |
+//! | `lock` | the data folder |
+//! | `progress`, `output`, `console`, `logging`, `exit` | what the user sees |
+//! | `convert` | from the domain to the wire |
+//! | `clock`, `ids`, `signals` | the real time, real randomness, being told to stop |
+
+mod background;
+mod cli;
+mod clock;
+mod commands;
+mod console;
+mod convert;
+mod exit;
+mod ids;
+mod lock;
+mod logging;
+mod output;
+mod progress;
+mod settings;
+mod signals;
+mod wire;
+
+fn main() -> std::process::ExitCode {
+    commands::execute().into()
+}

@@ -1,0 +1,174 @@
+//! Settings: the defaults of `.env.example`, then the `.env` file, then the environment; checked before anything starts.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `names` | which names exist, and which one was probably meant |
+//! | `sources`, `env_file` | reading `NAME=value` from the environment and from a file |
+//! | `fields` | reading one value |
+//! | `process` | the settings of the whole process |
+//! | `orchestration`, `registry` | the settings of a role, and the component configs made from them |
+//! | `dump` | printing what is in effect |
+//!
+//! # To add a setting
+//!
+//! 1. A line with its default and a comment in `.env.example`, which is embedded here.
+//! 2. Its name in `names`, unless it has a prefix; its field in the struct of its role.
+//! 3. Where the component's `Config` is made from it. A setting without effect does not exist.
+
+mod dump;
+mod env_file;
+mod fields;
+mod names;
+mod orchestration;
+mod process;
+mod registry;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use figment::error::Kind;
+use figment::value::{Dict, Value};
+use figment::{Figment, Profile};
+use serde::Deserialize;
+
+pub(crate) use dump::dump;
+pub(crate) use orchestration::OrchestrationSettings;
+pub(crate) use process::{Environment, LogLevel};
+pub(crate) use registry::RegistrySettings;
+pub(crate) use sources::{Origin, Sources};
+
+use sources::Given;
+
+/// The commented defaults.
+const DEFAULTS: &str = include_str!("../../../../.env.example");
+
+/// Every setting.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Where this runs.
+    pub(crate) environment: Environment,
+    /// What is logged.
+    pub(crate) log_level: LogLevel,
+    /// Of Flow C.
+    pub(crate) orchestration: OrchestrationSettings,
+    /// Of the registry.
+    pub(crate) registry: RegistrySettings,
+}
+
+/// Everything wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SettingsError {
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// One thing wrong. Values are never told: one of them may be a secret in the wrong place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// The name as it was written.
+    pub(crate) name: String,
+    /// Where it was written.
+    pub(crate) origin: Origin,
+    /// What is wrong.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.name, self.origin, self.message)
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.problems.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// What is in effect, by path, and where it comes from.
+pub(crate) type Effective = BTreeMap<String, Given>;
+
+impl Settings {
+    /// Reads and checks all settings; every problem is reported, not only the first.
+    pub(crate) fn read(sources: &Sources) -> Result<(Self, Effective), SettingsError> {
+        let defaults = Sources::defaults();
+        let mut problems = sources.problems.clone();
+        let mut effective = defaults.clone();
+        for (path, given) in sources.by_strength() {
+            if defaults.contains_key(&path) {
+                effective.insert(path, given.clone());
+            } else {
+                problems.push(given.problem(names::unknown(&given.name)));
+            }
+        }
+        // A value that does not fit gives way to its default, so that the next problem shows.
+        loop {
+            let (path, message) = match extract(&effective) {
+                Ok(settings) => {
+                    problems.extend(settings.cross_check(&effective));
+                    let done = if problems.is_empty() { Ok((settings, effective)) } else { Err(problems) };
+                    return done.map_err(|problems| SettingsError { problems });
+                }
+                Err(refused) => refused,
+            };
+            let replaced =
+                defaults.get(&path).and_then(|default| effective.insert(path.clone(), default.clone()));
+            match replaced.filter(|given| given.origin != Origin::Default) {
+                Some(given) => problems.push(given.problem(message)),
+                None => {
+                    problems.push(Problem { name: path, origin: Origin::Default, message });
+                    return Err(SettingsError { problems });
+                }
+            }
+        }
+    }
+
+    /// What no single value shows.
+    fn cross_check(&self, effective: &Effective) -> Vec<Problem> {
+        let problems = self.orchestration.cross_check();
+        problems
+            .into_iter()
+            .filter_map(|(field, message)| {
+                let given = effective.get(&format!("orchestration.{field}"))?;
+                Some(given.problem(message))
+            })
+            .collect()
+    }
+}
+
+/// The settings, or the path of a value that does not fit and what is wrong with it.
+fn extract(effective: &Effective) -> Result<Settings, (String, String)> {
+    let mut root = Dict::new();
+    for (path, given) in effective {
+        insert(&mut root, path, given.value.clone());
+    }
+    Figment::from(sources::Texts(root)).select(Profile::Default).extract().map_err(|error| {
+        let message = match &error.kind {
+            Kind::Message(message) => message.clone(),
+            other => other.to_string(),
+        };
+        (error.path.join("."), message)
+    })
+}
+
+/// Puts a text at a dotted path.
+fn insert(dict: &mut Dict, path: &str, text: String) {
+    match path.split_once('.') {
+        None => {
+            dict.insert(path.to_owned(), Value::from(text));
+        }
+        Some((head, rest)) => {
+            let inner = dict.entry(head.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, members) = inner {
+                insert(members, rest, text);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

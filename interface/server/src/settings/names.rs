@@ -1,0 +1,143 @@
+//! Which names exist, where each belongs, and which one was probably meant.
+
+/// Settings of the whole process.
+const PROCESS: &[&str] = &["ENVIRONMENT", "LOG_LEVEL"];
+
+/// Settings of orchestration, under the plain names its services have always had.
+const ORCHESTRATION: &[&str] = &[
+    "SLA_DEFAULT_TIMEOUT_MS",
+    "SLA_TICKET_MIN_TIMEOUT_MS",
+    "SLA_TICKET_TIMEOUT_BUFFER_MULTIPLIER",
+    "SCHEDULER_MAX_PARALLEL_TICKETS",
+    "SCHEDULER_PRIORITY_WEIGHTS",
+    "SCHEDULER_ENABLE_AFFINITY",
+    "SCHEDULER_AFFINITY_PLAN_WEIGHT",
+    "SCHEDULER_AFFINITY_ANTI_WEIGHT",
+    "SCHEDULER_AFFINITY_INTENT_WEIGHT",
+    "RETRY_INITIAL_INTERVAL_MS",
+    "RETRY_BACKOFF_COEFFICIENT",
+    "RETRY_MAX_INTERVAL_MS",
+    "COMPENSATION_ENABLED",
+    "SERVICE_REGISTRY_MAX_RESULTS",
+    "SERVICE_REGISTRY_CACHE_TTL_SECONDS",
+];
+
+/// Settings of orchestration that only ever had its prefix.
+const ORCHESTRATION_ONLY: &[&str] =
+    &["LIMITS__MAX_TASKS", "LIMITS__MAX_FIELD_BYTES", "LIMITS__MAX_NESTING", "LIMITS__MAX_MESSAGE_BYTES"];
+
+/// Settings of the registry.
+const REGISTRY: &[&str] = &["HEARTBEAT_TIMEOUT_SECONDS"];
+
+/// Prefixes under which every name must exist.
+const PREFIXES: [&str; 4] = ["GRPC", "TICKETS", "ORCHESTRATION", "REGISTRY"];
+
+const SEPARATOR: &str = "__";
+
+/// Where a name belongs among the settings, as a dotted path, and whether it carries the prefix of a role. `None` for a
+/// name that is none of ours.
+pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
+    let name = name.to_ascii_uppercase();
+    if let Some((prefix, rest)) = name.split_once(SEPARATOR)
+        && PREFIXES.contains(&prefix)
+    {
+        let rest = rest.replace(SEPARATOR, ".");
+        return Some((format!("{prefix}.{rest}").to_ascii_lowercase(), true));
+    }
+    let role = if PROCESS.contains(&name.as_str()) {
+        ""
+    } else if ORCHESTRATION.contains(&name.as_str()) {
+        "orchestration."
+    } else if REGISTRY.contains(&name.as_str()) {
+        "registry."
+    } else {
+        return None;
+    };
+    Some((format!("{role}{}", name.to_ascii_lowercase()), false))
+}
+
+/// What to say about a name that does not exist.
+pub(super) fn unknown(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    let prefix = upper.split_once(SEPARATOR).map_or("", |(prefix, _)| prefix);
+    let valid: Vec<String> = with_prefix(prefix).collect();
+    match nearest(&upper, &valid) {
+        Some(near) => format!("no such setting; the nearest is {near}"),
+        None if prefix == "GRPC" => "no such setting; no command of this version opens a port".to_owned(),
+        None => format!("no such setting; there is none with the prefix {prefix}{SEPARATOR}"),
+    }
+}
+
+fn with_prefix(prefix: &str) -> impl Iterator<Item = String> {
+    let (plain, only): (&[&str], &[&str]) = match prefix {
+        "ORCHESTRATION" => (ORCHESTRATION, ORCHESTRATION_ONLY),
+        "REGISTRY" => (REGISTRY, &[]),
+        _ => (&[], &[]),
+    };
+    plain.iter().chain(only).map(move |name| format!("{prefix}{SEPARATOR}{name}"))
+}
+
+fn nearest<'a>(name: &str, valid: &'a [String]) -> Option<&'a str> {
+    valid.iter().min_by_key(|valid| distance(name, valid)).map(String::as_str)
+}
+
+/// Characters to insert, delete or replace to get from one text to the other (Levenshtein), over bytes.
+fn distance(from: &str, to: &str) -> usize {
+    // Nobody's typo is longer than that, and the work is the product of both lengths.
+    let from = &from.as_bytes()[..from.len().min(256)];
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(*a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_their_place() {
+        let path = |name: &str| path_of(name).map(|(path, _)| path);
+        assert_eq!(path("environment").as_deref(), Some("environment"));
+        assert_eq!(path("RETRY_MAX_INTERVAL_MS").as_deref(), Some("orchestration.retry_max_interval_ms"));
+        assert_eq!(path("HEARTBEAT_TIMEOUT_SECONDS").as_deref(), Some("registry.heartbeat_timeout_seconds"));
+        assert_eq!(
+            path("Orchestration__Limits__Max_Tasks").as_deref(),
+            Some("orchestration.limits.max_tasks")
+        );
+        assert_eq!(path("GRPC__SERVER__PORT").as_deref(), Some("grpc.server.port"));
+        assert_eq!(path("HOME"), None);
+        assert_eq!(path("PATH__X"), None);
+        assert!(path_of("REGISTRY__HEARTBEAT_TIMEOUT_SECONDS").unwrap().1);
+        assert!(!path_of("HEARTBEAT_TIMEOUT_SECONDS").unwrap().1);
+    }
+
+    #[test]
+    fn the_nearest_name_is_told() {
+        assert_eq!(
+            unknown("ORCHESTRATION__LIMITS__MAX_TASK"),
+            "no such setting; the nearest is ORCHESTRATION__LIMITS__MAX_TASKS"
+        );
+        assert_eq!(
+            unknown("REGISTRY__TIMEOUT"),
+            "no such setting; the nearest is REGISTRY__HEARTBEAT_TIMEOUT_SECONDS"
+        );
+        assert!(unknown("TICKETS__X").ends_with("none with the prefix TICKETS__"));
+        assert!(unknown("GRPC__SERVER__PORT").contains("opens a port"));
+    }
+
+    #[test]
+    fn distances() {
+        for (from, to, steps) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("ab", "ab", 0)] {
+            assert_eq!(distance(from, to), steps, "{from} {to}");
+        }
+        assert_eq!(distance(&"x".repeat(100_000), "x"), 255);
+    }
+}

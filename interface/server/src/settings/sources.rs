@@ -1,0 +1,162 @@
+//! Where settings come from, and which source wins.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use figment::value::{Dict, Map};
+use figment::{Metadata, Profile, Provider};
+
+use super::env_file::{self, FILE};
+use super::{DEFAULTS, Effective, Problem, names};
+
+/// Where a value was written, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// Built in.
+    Default,
+    /// The file, at this line; 0 for the file as a whole.
+    File(usize),
+    /// The environment of the process.
+    Environment,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(0) => f.write_str("file"),
+            Origin::File(line) => write!(f, "{FILE}, line {line}"),
+            Origin::Environment => f.write_str("environment"),
+        }
+    }
+}
+
+/// One value as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+}
+
+impl Given {
+    pub(super) fn problem(&self, message: String) -> Problem {
+        Problem { name: self.name.clone(), origin: self.origin, message }
+    }
+}
+
+/// Everything that was written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    given: Vec<Given>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Sources {
+    /// What the process finds: the file in the current folder and its environment.
+    pub(crate) fn of_process() -> Self {
+        let mut sources = Self::default();
+        match env_file::read(Path::new(FILE)) {
+            Ok(Some(text)) => sources.add_lines(&text),
+            Ok(None) => {}
+            Err(error) => sources.problem(FILE, Origin::File(0), format!("cannot be read: {error}")),
+        }
+        sources.add_variables(std::env::vars_os());
+        sources
+    }
+
+    /// Adds the lines of a file.
+    pub(super) fn add_lines(&mut self, text: &str) {
+        for (index, line) in text.lines().enumerate() {
+            let origin = Origin::File(index + 1);
+            match env_file::parse_line(line) {
+                Ok(Some((name, value))) => self.add(name, value, origin),
+                Ok(None) => {}
+                Err(()) => self.problem(FILE, origin, "is no comment and no NAME=value".to_owned()),
+            }
+        }
+    }
+
+    /// Adds environment variables.
+    pub(super) fn add_variables(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        // Sorted: names that differ in case only must not depend on the order of the environment.
+        let ours = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        let ours: BTreeMap<String, OsString> =
+            ours.filter(|(name, _)| names::path_of(name).is_some()).collect();
+        for (name, value) in ours {
+            match value.into_string() {
+                Ok(value) => self.add(&name, &value, Origin::Environment),
+                Err(_) => self.problem(&name, Origin::Environment, "is not UTF-8 text".to_owned()),
+            }
+        }
+    }
+
+    /// The defaults by path.
+    pub(super) fn defaults() -> Effective {
+        let mut sources = Self::default();
+        sources.add_lines(DEFAULTS);
+        let given = sources.given.into_iter().map(|given| Given { origin: Origin::Default, ..given });
+        given.filter_map(|given| Some((names::path_of(&given.name)?.0, given))).collect()
+    }
+
+    /// Every value with its path, the strongest last: a stronger source, then the prefixed name, then the later line.
+    pub(super) fn by_strength(&self) -> impl Iterator<Item = (String, &Given)> {
+        let placed = self.given.iter().filter_map(|given| Some((names::path_of(&given.name)?, given)));
+        let mut placed: Vec<_> = placed.collect();
+        placed.sort_by_key(|((_, prefixed), given)| (given.origin == Origin::Environment, *prefixed));
+        placed.into_iter().map(|((path, _), given)| (path, given))
+    }
+
+    fn add(&mut self, name: &str, value: &str, origin: Origin) {
+        let value = value.trim();
+        if !value.is_empty() {
+            self.given.push(Given { name: name.to_owned(), value: value.to_owned(), origin });
+        }
+    }
+
+    fn problem(&mut self, name: &str, origin: Origin, message: String) {
+        self.problems.push(Problem { name: name.to_owned(), origin, message });
+    }
+}
+
+/// Texts by path, as figment takes them in.
+pub(super) struct Texts(pub(super) Dict);
+
+impl Provider for Texts {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("settings")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.0.clone())]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_source_wins_then_the_prefix() {
+        let mut sources = Sources::default();
+        sources.add_lines(
+            "RETRY_MAX_INTERVAL_MS=1\nORCHESTRATION__RETRY_MAX_INTERVAL_MS=2\nSLA_DEFAULT_TIMEOUT_MS=3",
+        );
+        let value = |sources: &Sources, path: &str| {
+            let found = sources.by_strength().filter(|(found, _)| found == path).last();
+            found.map(|(_, given)| given.value.clone())
+        };
+        assert_eq!(value(&sources, "orchestration.retry_max_interval_ms").as_deref(), Some("2"));
+        sources.add_variables(
+            [("retry_max_interval_ms", "4"), ("SLA_DEFAULT_TIMEOUT_MS", ""), ("HOME", "/x")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into_iter(),
+        );
+        assert_eq!(value(&sources, "orchestration.retry_max_interval_ms").as_deref(), Some("4"));
+        let unset_again = value(&sources, "orchestration.sla_default_timeout_ms");
+        assert_eq!(unset_again.as_deref(), Some("3"), "an empty value is none");
+        assert_eq!(Sources::defaults()["orchestration.retry_initial_interval_ms"].value, "1000");
+    }
+}

@@ -1,0 +1,34 @@
+//! Measures what the project promises, on a release build, with the flush time of the disk beside it.
+//!
+//! `cargo xtask bench` builds and runs it; an argument picks the measurements whose name contains it.
+#![expect(clippy::print_stdout, reason = "the figures are for a terminal")]
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is worth nothing")]
+
+mod disk;
+mod plans;
+mod report;
+mod run;
+mod tickets;
+mod validation;
+
+use report::Report;
+
+fn main() {
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut report = Report::default();
+    report.add("disk", "flushes of one page", disk::flushes_per_second(), "/s, the floor of every commit");
+    if "validation".contains(&wanted) {
+        validation::measure(&mut report);
+    }
+    if "generation".contains(&wanted) {
+        runtime.block_on(tickets::generation(&mut report));
+    }
+    if "life".contains(&wanted) {
+        runtime.block_on(tickets::life(&mut report));
+    }
+    if "run".contains(&wanted) {
+        run::measure(&mut report);
+    }
+    print!("{report}");
+}

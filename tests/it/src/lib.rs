@@ -1,0 +1,31 @@
+//! What the tests of the built binary share: building it, running it, reading what it leaves behind.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`process`] | the built binary, started, read line by line, waited for, killed |
+//! | [`folder`] | a data folder, read in-process after its process ended |
+//! | [`audit`] | what a finished folder must fulfil, whatever happened on the way |
+//! | [`plan`] | plans that take time |
+//! | [`document`] | JSON whose order of keys counts |
+//! | [`random`] | repeatable randomness |
+//!
+//! Nothing here sleeps: a test waits for a line, for the end of a process, or for a deadline on one of these.
+
+pub mod audit;
+pub mod document;
+pub mod folder;
+pub mod plan;
+pub mod process;
+pub mod random;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// An example plan by its name below `examples/plans`.
+pub fn example(name: &str) -> PathBuf {
+    root().join("examples/plans").join(name)
+}

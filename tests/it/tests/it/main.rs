@@ -1,0 +1,10 @@
+//! The binary `hive`, tested as its user runs it.
+
+mod bad_input;
+mod crash;
+mod examples;
+mod lock;
+mod output;
+mod remembered;
+mod signals;
+mod usage;
