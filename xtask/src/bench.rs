@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: the numbers this project promises, on a release build, in one run.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+
+use crate::workspace::cargo;
 
 /// Builds the binary and the bench, then runs the measurements whose name contains one of `names`.
 pub(crate) fn run(names: &[&str]) -> ExitCode {
@@ -8,9 +10,13 @@ pub(crate) fn run(names: &[&str]) -> ExitCode {
     let mut measure = vec!["run", "--release", "--quiet", "--package", "hive-bench", "--"];
     measure.extend(names);
     for arguments in [&build[..], &measure[..]] {
-        match Command::new("cargo").args(arguments).status() {
+        match cargo(arguments).status() {
             Ok(status) if status.success() => {}
-            _ => return ExitCode::FAILURE,
+            Ok(_) => return ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("cargo cannot be run: {error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
     ExitCode::SUCCESS

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hive_application::error::{Effect, Error};
 use sqlx::pool::PoolConnection;
@@ -17,6 +18,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::failure;
 use crate::statement::Broken;
+
+/// Time between two looks at the database after a commit that may have happened.
+const LOST_TRACK: Duration = Duration::from_millis(200);
 
 /// What a context writes, and how.
 pub(crate) trait Batch: Send + 'static {
@@ -38,8 +42,12 @@ pub(crate) trait Batch: Send + 'static {
     /// Told after the commit: one answer for each operation, in order.
     fn committed(&mut self, operations: Vec<Self::Operation>, outcome: Self::Outcome) -> Vec<Self::Answer>;
 
-    /// Told when nobody knows whether a commit happened, before anything else is written.
-    fn uncertain(&mut self, connection: &mut SqliteConnection) -> impl Future<Output = ()> + Send;
+    /// Told after a commit that may or may not have happened, before anything else is written: looks at what really is
+    /// in the database. Told again until it succeeds.
+    fn find_track(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
 /// Why a batch was not committed.
@@ -95,7 +103,8 @@ impl<B: Batch> Writer<B> {
         let (queue, requests) = mpsc::channel(queue.max(1));
         let (close, closing) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let task = Task { what, pool, connection: Some(connection), batch: batch.max(1), store };
+        let task =
+            Task { what, pool, connection: Some(connection), lost_track: false, batch: batch.max(1), store };
         let failed = |error| Error::unavailable(what, error, Effect::None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let run = move || {
@@ -111,11 +120,20 @@ impl<B: Batch> Writer<B> {
     pub(crate) async fn submit(&self, operation: B::Operation) -> Result<B::Answer, Error> {
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Request { operation, answer }).await.is_err() {
-            return Err(Error::unavailable(self.what, "the database is closed", Effect::None));
+            return Err(self.gone(Effect::None).await);
         }
         match answered.await {
             Ok(answer) => answer,
-            Err(lost) => Err(Error::unavailable(self.what, lost, Effect::Unknown)),
+            Err(_) => Err(self.gone(Effect::Unknown).await),
+        }
+    }
+
+    /// The error for a thread that is not there: it was closed, or a defect ended it.
+    async fn gone(&self, effect: Effect) -> Error {
+        if self.closing.lock().await.is_none() {
+            Error::unavailable(self.what, "the database is closed", effect)
+        } else {
+            Error::internal(format!("the writing thread of {} ended", self.what))
         }
     }
 
@@ -151,6 +169,8 @@ struct Task<B: Batch> {
     pool: SqlitePool,
     /// None after it broke, until the next batch.
     connection: Option<PoolConnection<Sqlite>>,
+    /// The last commit may have happened or not.
+    lost_track: bool,
     batch: usize,
     store: B,
 }
@@ -159,6 +179,7 @@ impl<B: Batch> Task<B> {
     async fn run(mut self, mut requests: mpsc::Receiver<Request<B>>, mut closing: oneshot::Receiver<()>) {
         let mut waiting = Vec::with_capacity(self.batch);
         loop {
+            let lost_track = self.lost_track;
             tokio::select! {
                 biased;
                 received = requests.recv_many(&mut waiting, self.batch) => {
@@ -168,6 +189,12 @@ impl<B: Batch> Task<B> {
                     self.commit_all(std::mem::take(&mut waiting)).await;
                 }
                 _ = &mut closing, if !requests.is_closed() => requests.close(),
+                // Nobody may ever write again, and readers wait for what that commit may have brought.
+                () = tokio::time::sleep(LOST_TRACK), if lost_track => {
+                    if let Err(error) = self.find_track().await {
+                        tracing::warn!(%error, database = self.what, "what was committed last is not known");
+                    }
+                }
             }
         }
         drop(self.connection);
@@ -215,6 +242,9 @@ impl<B: Batch> Task<B> {
 
     /// One transaction around the operations.
     async fn attempt(&mut self, operations: &[B::Operation]) -> Attempt<B::Outcome> {
+        if let Err(error) = self.find_track().await {
+            return Attempt::Failed(error);
+        }
         let mut connection = match self.take_connection().await {
             Ok(connection) => connection,
             Err(error) => return Attempt::Failed(error),
@@ -230,21 +260,32 @@ impl<B: Batch> Task<B> {
                 if refused { Attempt::Refused(error) } else { Attempt::Failed(error) }
             }
             Err(Failure::Commit(error)) => {
+                self.lost_track = true;
                 self.give_back(connection).await;
-                self.learn_the_truth().await;
+                if let Err(error) = self.find_track().await {
+                    tracing::error!(%error, database = self.what, "the database cannot be read");
+                }
                 Attempt::Uncertain(error)
             }
         }
     }
 
-    /// Lets the store look at what really is in the database after a commit that may have happened.
-    async fn learn_the_truth(&mut self) {
-        match self.take_connection().await {
-            Ok(mut connection) => {
-                self.store.uncertain(&mut connection).await;
+    /// After a commit that may have happened, lets the store look at what really is in the database.
+    async fn find_track(&mut self) -> Result<(), sqlx::Error> {
+        if !self.lost_track {
+            return Ok(());
+        }
+        let mut connection = self.take_connection().await?;
+        match self.store.find_track(&mut connection).await {
+            Ok(()) => {
+                self.lost_track = false;
                 self.connection = Some(connection);
+                Ok(())
             }
-            Err(error) => tracing::error!(%error, database = self.what, "the database cannot be reopened"),
+            Err(error) => {
+                drop(connection.detach());
+                Err(error)
+            }
         }
     }
 

@@ -9,7 +9,7 @@ Examples:
   hive run examples/plans/diamond.json            run a plan, from file to report
   hive run examples/plans/chain.json --data work  keep its tickets; the same command resumes it
   hive run plan.json --output json > result.json  the result for other programs
-  hive config dump > .env                         the settings in effect, to be changed
+  hive config dump > hive.env                     the settings in effect; change some, and call it .env
 
 Exit codes: 0 success, 1 the plan did not succeed, 2 wrong input, 64 wrong command line or settings, 70 a defect.";
 
@@ -33,7 +33,7 @@ Settings come from the environment, then from the file .env in the current folde
 Examples:
   hive config check
   RETRY_MAX_INTERVAL_MS=5000 hive config dump
-  hive config dump > .env";
+  hive config dump > hive.env";
 
 /// Takes approved plans, makes durable tickets of their tasks, has them worked on, and reports.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]

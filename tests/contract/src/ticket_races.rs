@@ -34,7 +34,7 @@ pub(crate) async fn whole_log(log: &dyn TicketLog) -> Vec<Arc<TicketChange>> {
     changes
 }
 
-/// Twenty callers end one ticket in two ways: one of them does, and everybody else is told so.
+/// INV-2. Twenty callers end one ticket in two ways: one of them does, and everybody else is told so.
 pub async fn twenty_race_to_end_one_ticket(fixture: &impl TicketFixture) {
     let store = fixture.open().await;
     let id = created(&*store.repository, ticket(&plan("p"), "a")).await.id().clone();
@@ -65,7 +65,7 @@ pub async fn twenty_race_to_end_one_ticket(fixture: &impl TicketFixture) {
     store.close.await;
 }
 
-/// A thousand callers create the same ticket: one does.
+/// INV-4. A thousand callers create the same ticket: one does.
 pub async fn a_thousand_creates_make_one_ticket(fixture: &impl TicketFixture) {
     let store = fixture.open().await;
     let outcomes = crowd(1_000, |_| {
@@ -104,7 +104,7 @@ pub async fn neighbours_do_not_harm_each_other(fixture: &impl TicketFixture) {
     store.close.await;
 }
 
-/// Whatever happens at once, row, history and log tell the same of every ticket.
+/// INV-3. Whatever happens at once, row, history and log tell the same of every ticket.
 pub async fn row_history_and_log_agree(fixture: &impl TicketFixture) {
     let store = fixture.open().await;
     let ids: Vec<TicketId> = (0..8).map(|n| content(&plan("p"), &format!("t{n}")).ticket_id).collect();

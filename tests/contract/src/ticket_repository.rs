@@ -237,7 +237,7 @@ pub async fn history_tells_the_life_in_order(fixture: &impl TicketFixture) {
     store.close.await;
 }
 
-/// The ticket that undoes another one comes into being with the change that asks for it, once.
+/// INV-3. The ticket that undoes another one comes into being with the change that asks for it, once.
 pub async fn spawned_tickets_come_with_their_change(fixture: &impl TicketFixture) {
     let store = fixture.open().await;
     let OpenTickets { repository, log, .. } = &store;

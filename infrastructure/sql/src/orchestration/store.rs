@@ -253,5 +253,7 @@ impl Batch for Store {
         answers
     }
 
-    async fn uncertain(&mut self, _connection: &mut SqliteConnection) {}
+    async fn find_track(&mut self, _connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
 }

@@ -1,9 +1,9 @@
 //! The statements that run for every ticket, prepared on the writing connection.
 //!
 //! They are sqlx statements over many rows rather than sea-orm's one at a time. Every statement on SQLite hops to the
-//! connection's thread and back, which costs as much as writing a row or more. A batch takes two to three hops, its
-//! begin and commit included, whatever its size: for 64 callers a ticket's life (four writes, each with history and
-//! outbox) costs 0.12 ms of SQLite's thread, alone 1 ms. One sea-orm transaction a write takes five hops for each.
+//! connection's thread and back, which costs as much as writing a row or more. A batch of up to 64 rows takes two to
+//! three hops, its begin and commit included: for 64 callers a ticket's life (four writes, each with history and outbox)
+//! costs about 0.13 ms of SQLite's thread, alone 1 ms. One sea-orm transaction a write takes five hops for each.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -244,12 +244,12 @@ pub(super) fn ticket(row: ticket::Model) -> Result<Ticket, Error> {
 
 /// A stored history entry of the ticket. The version makes the event's id: one version, one event, for good.
 pub(super) fn history_entry(ticket: &TicketId, row: history::Model) -> Result<HistoryEntry, Error> {
-    let status = |text: &str| word("new_status", text, TicketStatus::parse);
+    let old_status = |text: &str| word("old_status", text, TicketStatus::parse);
     Ok(HistoryEntry {
         event: TicketEvent {
             action: word("action", &row.action, TicketAction::parse)?,
-            old_status: row.old_status.as_deref().map(status).transpose()?,
-            new_status: status(&row.new_status)?,
+            old_status: row.old_status.as_deref().map(old_status).transpose()?,
+            new_status: word("new_status", &row.new_status, TicketStatus::parse)?,
             changed_by: row.changed_by,
             at: Timestamp::from_millis(row.at),
         },

@@ -47,21 +47,11 @@ impl View {
 pub(super) struct Store {
     statements: Statements,
     view: Arc<View>,
-    /// The log may have grown without the view's knowledge.
-    lost_track: bool,
 }
 
 impl Store {
     pub(super) fn new(view: Arc<View>) -> Self {
-        Store { statements: Statements::new(), view, lost_track: false }
-    }
-
-    async fn find_track(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let newest = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM ticket_outbox");
-        let end: i64 = newest.fetch_one(connection).await?;
-        self.view.tail.restart(end.cast_unsigned());
-        self.lost_track = false;
-        Ok(())
+        Store { statements: Statements::new(), view }
     }
 }
 
@@ -75,9 +65,6 @@ impl Batch for Store {
         connection: &mut SqliteConnection,
         operations: &[Operation],
     ) -> Result<Written, Failure> {
-        if self.lost_track {
-            self.find_track(connection).await?;
-        }
         self.statements.write(connection, operations).await
     }
 
@@ -119,10 +106,10 @@ impl Batch for Store {
         written.answers
     }
 
-    async fn uncertain(&mut self, connection: &mut SqliteConnection) {
-        self.lost_track = true;
-        if let Err(error) = self.find_track(connection).await {
-            tracing::warn!(%error, "the end of the ticket log is unknown until the next write");
-        }
+    async fn find_track(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        let newest = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM ticket_outbox");
+        let end: i64 = newest.fetch_one(connection).await?;
+        self.view.tail.restart(end.cast_unsigned());
+        Ok(())
     }
 }

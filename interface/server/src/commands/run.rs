@@ -81,8 +81,9 @@ impl Run<'_> {
         };
         signals.abort_at_next();
         background.stop().await;
-        reporter.end();
+        // First what must not be lost, then what is only shown.
         stores.close().await;
+        reporter.end();
         ending
     }
 

@@ -10,7 +10,6 @@ mod ticket;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hive_application::clock::Clock;
@@ -24,13 +23,16 @@ use lines::Lines;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 4_096;
+/// Time the end waits for what was said to be written.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Time between two pictures of the live area.
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// Is told by the flow, and shows it.
 pub(crate) struct Reporter {
     shared: Arc<Mutex<Shared>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Tells that the thread is done.
+    written: Mutex<Option<Receiver<()>>>,
 }
 
 #[derive(Default)]
@@ -50,33 +52,40 @@ impl Reporter {
     pub(crate) fn start(screen: Screen) -> std::io::Result<Arc<Self>> {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let name = std::thread::Builder::new().name("progress".to_owned());
-        let thread = if screen.is_live() {
+        let (done, written) = sync_channel::<()>(0);
+        if screen.is_live() {
             let (live, ended) = sync_channel(0);
             lock(&shared).live = Some(live);
             let board = Arc::clone(&shared);
-            name.spawn(move || draw(&board, &screen, &ended))?
+            name.spawn(move || {
+                draw(&board, &screen, &ended);
+                drop(done);
+            })?;
         } else {
             let (queue, lines) = sync_channel(QUEUE);
             lock(&shared).queue = Some(queue);
-            name.spawn(move || lines.iter().for_each(|line: String| screen.line(&line)))?
-        };
-        Ok(Arc::new(Reporter { shared, thread: Mutex::new(Some(thread)) }))
+            name.spawn(move || {
+                lines.iter().for_each(|line: String| screen.line(&line));
+                drop(done);
+            })?;
+        }
+        Ok(Arc::new(Reporter { shared, written: Mutex::new(Some(written)) }))
     }
 
-    /// Shows the last state and ends, after everything said was written.
+    /// Shows the last state and ends, after everything said was written, or two seconds.
     pub(crate) fn end(&self) {
         {
             let mut shared = lock(&self.shared);
             shared.live = None;
             if let (Some(queue), left_out @ 1..) = (shared.queue.take(), shared.left_out) {
-                // Waits for a place: after it nothing else is said.
-                let _ = queue.send(format!("({left_out} lines left out)"));
+                // A queue still full has a reader that does not read: there is nobody to tell.
+                let _ = queue.try_send(format!("({left_out} lines left out)"));
             }
         }
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // The thread panics only if its screen does; there is nobody left to tell.
-            let _ = thread.join();
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(written) = written {
+            // Nothing is ever sent: the thread drops its end when it is done. One that cannot write is left behind.
+            let _ = written.recv_timeout(LAST_WORDS);
         }
     }
 }
