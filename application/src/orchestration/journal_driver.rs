@@ -12,14 +12,15 @@ use futures_util::stream::{BoxStream, StreamExt};
 use hive_domain::ids::{PlanId, TicketId, WorkflowId};
 use hive_domain::json::Json;
 use hive_domain::orchestration::flow::{Flow, FlowConfig, FlowEntry, Phase, Step, TicketRecord};
-use hive_domain::orchestration::plan::ApprovedPlan;
 use hive_domain::tickets::public::{Order, TicketChange, TicketStatus};
 use hive_domain::time::Timestamp;
 
 use super::agent_pool::AgentPool;
 use super::observer::Progress;
 use super::ports::{JournalEntry, JournalWrite, StoredFlow};
-use super::{Dependencies, allocate_agents, consolidate_results, generate_tickets, publish_tickets};
+use super::{
+    Dependencies, allocate_agents, consolidate_results, flow_view, generate_tickets, publish_tickets,
+};
 use crate::error::{Error, chain};
 
 /// Changes taken in at once.
@@ -69,7 +70,7 @@ impl JournalDriver {
             return Ok(outcome);
         }
         let _places = Places { pool: &self.pool, plan_id: stored.opening.plan_id.clone() };
-        let flow = self.fold(&stored)?;
+        let flow = self.take_up(&stored)?;
         let plan_id = &flow.approved().plan.plan_id;
         let changes = self.dependencies.tickets.watch(plan_id, flow.read_to()).await?;
         let mut run = Run {
@@ -84,22 +85,9 @@ impl JournalDriver {
         run.finish().await
     }
 
-    /// The flow as its journal remembers it.
-    fn fold(&self, stored: &StoredFlow) -> Result<Flow, Error> {
-        let approved = ApprovedPlan::restore(stored.opening.plan.clone()).map_err(|findings| {
-            Error::internal(format!("the journal holds an unreadable plan: {findings:?}"))
-        })?;
-        let opening = &stored.opening;
-        let id = opening.workflow_id.clone();
-        // Service levels stay what they were when the tickets were made, whatever the settings say now.
-        let config = FlowConfig { sla: opening.sla, ..self.config.clone() };
-        let mut flow = Flow::new(id, Arc::new(approved), opening.opened_at, config);
-        for entry in &stored.entries {
-            let entry = FlowEntry::parse(&entry.kind, &entry.payload).ok_or_else(|| {
-                Error::internal(format!("the journal holds an unreadable entry: {}", entry.kind))
-            })?;
-            flow.apply(&entry);
-        }
+    /// The flow as its journal remembers it, with the places of its tickets booked.
+    fn take_up(&self, stored: &StoredFlow) -> Result<Flow, Error> {
+        let flow = flow_view::fold(stored, &self.config)?.flow;
         for node in flow.nodes() {
             if let (TicketStatus::Running, Some(agent)) = (node.status, &node.agent) {
                 self.pool.hold(&node.ticket_id, agent, &node.content);
@@ -169,7 +157,8 @@ impl Run<'_> {
             let busy = !idle || !orders.is_empty();
             let publish = publish_tickets::execute(orders, &*dependencies.tickets);
             let unsaved = std::mem::take(&mut self.unsaved);
-            let (published, saved) = join(publish, self.save(unsaved)).await;
+            let save = save(dependencies, &self.flow, unsaved);
+            let (published, saved) = join(publish, save).await;
             published.and(saved)?;
             if !busy {
                 self.wait(place).await?;
@@ -202,25 +191,10 @@ impl Run<'_> {
     async fn enter(&mut self, entry: FlowEntry) -> Result<(), Error> {
         self.unsaved.push(journal_entry(&entry));
         let unsaved = std::mem::take(&mut self.unsaved);
-        self.save(unsaved).await?;
+        save(&self.driver.dependencies, &self.flow, unsaved).await?;
         self.flow.apply(&entry);
         self.tell_phase();
         Ok(())
-    }
-
-    async fn save(&self, entries: Vec<JournalEntry>) -> Result<(), Error> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let dependencies = &self.driver.dependencies;
-        let write = JournalWrite {
-            workflow_id: self.flow.workflow_id().clone(),
-            entries,
-            messages: Vec::new(),
-            outcome: None,
-            at: dependencies.clock.now(),
-        };
-        dependencies.journal.append(write).await
     }
 
     /// Waits until a ticket changes, an alarm is due, or an agent may have a place for a ticket that waits.
@@ -276,6 +250,20 @@ impl Run<'_> {
             self.driver.dependencies.observer.observe(&self.flow, Progress::Entered(phase));
         }
     }
+}
+
+async fn save(dependencies: &Dependencies, flow: &Flow, entries: Vec<JournalEntry>) -> Result<(), Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let write = JournalWrite {
+        workflow_id: flow.workflow_id().clone(),
+        entries,
+        messages: Vec::new(),
+        outcome: None,
+        at: dependencies.clock.now(),
+    };
+    dependencies.journal.append(write).await
 }
 
 /// A flow's entry as the journal files it.

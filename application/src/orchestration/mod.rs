@@ -8,18 +8,25 @@
 //! | C4 | `publish_tickets` |
 //! | C5, C6 | `consolidate_results` |
 //!
-//! `journal_driver` carries out what the flow of the domain asks for; `follow_agents` reacts to agents that come and go.
+//! `journal_driver` carries out what the flow of the domain asks for, `supervise_flows` does so for every open flow;
+//! `submit_plan` hands it new ones, `watch_flow` tells how they stand; `follow_agents` reacts to agents that come and go.
 
 mod agent_pool;
 mod allocate_agents;
 mod consolidate_results;
+mod flow_feed;
+mod flow_view;
 mod follow_agents;
 mod generate_tickets;
 mod journal_driver;
+mod list_plan_tickets;
 mod observer;
 mod ports;
 mod publish_tickets;
+mod submit_plan;
+mod supervise_flows;
 mod validate_plan;
+mod watch_flow;
 
 use std::sync::Arc;
 
@@ -28,15 +35,22 @@ use hive_domain::orchestration::flow::FlowConfig;
 use hive_domain::orchestration::limits::Limits;
 
 pub use agent_pool::{AgentPool, PoolConfig};
+pub use flow_feed::FlowChange;
+pub use flow_view::{FlowView, TicketCounts};
 pub use follow_agents::FollowAgents;
 pub use journal_driver::JournalDriver;
-pub use observer::{FlowObserver, Progress, Unobserved};
+pub use list_plan_tickets::{ListPlanTickets, PlanTickets, PlanTicketsQuery};
+pub use observer::{FlowObserver, Observers, Progress, Unobserved};
 pub use ports::{
     AgentDirectory, AgentNews, AgentQuery, FlowOpening, Journal, JournalEntry, JournalWrite, Opened,
     OutboxMessage, StoredFlow, StoredMessage, TicketGateway,
 };
+pub use submit_plan::SubmitPlan;
+pub use supervise_flows::SuperviseFlows;
 pub use validate_plan::{Submission, ValidatePlan};
+pub use watch_flow::{FlowWatch, WatchFlow};
 
+use self::flow_feed::FlowFeed;
 use crate::clock::{Clock, Timer};
 use crate::error::Error;
 use crate::ids::IdGenerator;
@@ -46,8 +60,16 @@ use crate::ids::IdGenerator;
 pub struct Orchestration {
     /// C1: judges a message; a plan that passes is remembered as a flow.
     pub validate: ValidatePlan,
-    /// Runs a flow to its end.
+    /// C1, then the plan runs under the supervisor.
+    pub submit: SubmitPlan,
+    /// Runs a flow to its end. Not for flows that the supervisor has.
     pub driver: JournalDriver,
+    /// Runs every open flow; to be run once, beside everything else.
+    pub supervisor: SuperviseFlows,
+    /// Tells how flows stand, and follows them.
+    pub flows: WatchFlow,
+    /// Lists the tickets of a plan.
+    pub tickets: ListPlanTickets,
     /// Reacts to agents that come and go; to be run beside the flows.
     pub agents: FollowAgents,
     journal: JournalHandle,
@@ -73,7 +95,7 @@ pub struct Dependencies {
 }
 
 /// How orchestration behaves.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// What a message may be.
     pub limits: Limits,
@@ -81,22 +103,49 @@ pub struct Config {
     pub flow: FlowConfig,
     /// How many tickets run at a time, and where agents are looked for.
     pub pool: PoolConfig,
+    /// Flows driven at a time; the others wait in the journal.
+    pub max_flows: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            limits: Limits::default(),
+            flow: FlowConfig::default(),
+            pool: PoolConfig::default(),
+            max_flows: 1_000,
+        }
+    }
 }
 
 impl Orchestration {
     /// The context on its ports.
-    pub fn new(dependencies: Dependencies, config: Config) -> Self {
+    pub fn new(mut dependencies: Dependencies, config: Config) -> Self {
+        let feed = Arc::new(FlowFeed::new(Arc::clone(&dependencies.clock)));
+        let told: Arc<dyn FlowObserver> = Arc::<FlowFeed>::clone(&feed);
+        dependencies.observer = Arc::new(Observers::new(vec![told, dependencies.observer]));
         let pool = Arc::new(AgentPool::new(
             Arc::clone(&dependencies.agents),
             Arc::clone(&dependencies.clock),
             config.flow.allocation,
             config.pool.clone(),
         ));
+        let journal = Arc::clone(&dependencies.journal);
+        let tickets = ListPlanTickets::new(Arc::clone(&dependencies.tickets));
+        let flows = WatchFlow::new(Arc::clone(&journal), Arc::clone(&feed), config.flow.clone());
+        let validate = ValidatePlan::new(&dependencies, config.limits, config.flow.sla);
+        let agents = FollowAgents::new(&dependencies, Arc::clone(&pool));
+        let driver = JournalDriver::new(dependencies.clone(), pool, config.flow);
+        let supervisor = SuperviseFlows::new(dependencies, driver.clone(), feed, config.max_flows);
         Orchestration {
-            validate: ValidatePlan::new(&dependencies, config.limits, config.flow.sla),
-            agents: FollowAgents::new(&dependencies, Arc::clone(&pool)),
-            journal: JournalHandle(Arc::clone(&dependencies.journal)),
-            driver: JournalDriver::new(dependencies, pool, config.flow),
+            submit: SubmitPlan::new(validate.clone(), supervisor.clone()),
+            validate,
+            driver,
+            supervisor,
+            flows,
+            tickets,
+            agents,
+            journal: JournalHandle(journal),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Telling others how flows go, while they go.
 
+use std::sync::Arc;
+
 use hive_domain::ids::TicketId;
 use hive_domain::orchestration::flow::{Flow, Phase, TicketRecord};
 
@@ -28,4 +30,29 @@ pub struct Unobserved;
 
 impl FlowObserver for Unobserved {
     fn observe(&self, _flow: &Flow, _progress: Progress<'_>) {}
+}
+
+/// Tells several, in order.
+#[derive(Clone)]
+pub struct Observers(Vec<Arc<dyn FlowObserver>>);
+
+impl Observers {
+    /// Tells all of `observers`.
+    pub fn new(observers: Vec<Arc<dyn FlowObserver>>) -> Self {
+        Observers(observers)
+    }
+}
+
+impl FlowObserver for Observers {
+    fn observe(&self, flow: &Flow, progress: Progress<'_>) {
+        for observer in &self.0 {
+            observer.observe(flow, progress);
+        }
+    }
+}
+
+impl std::fmt::Debug for Observers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Observers({})", self.0.len())
+    }
 }

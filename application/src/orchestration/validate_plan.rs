@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hive_domain::ids::{PlanId, WorkflowId};
 use hive_domain::json::{Json, object};
-use hive_domain::orchestration::finding::{Finding, Findings};
+use hive_domain::orchestration::finding::{Code, Finding, Findings};
 use hive_domain::orchestration::generation::SlaConfig;
 use hive_domain::orchestration::limits::Limits;
 use hive_domain::orchestration::message::Message;
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::context::CallContext;
 use crate::error::{Error, chain};
 use crate::ids::IdGenerator;
-use crate::messages;
+use crate::messages::{self, DecodeError};
 
 /// Where judgements are told.
 const AUDIT_TOPIC: &str = "validation.audit";
@@ -76,6 +76,14 @@ impl ValidatePlan {
     /// What messages are held to.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Judges a message as it arrived: JSON text in UTF-8. What cannot be decoded is a finding like any other.
+    pub async fn take(&self, context: &CallContext, bytes: &[u8]) -> Result<Submission, Error> {
+        match messages::decode(bytes, self.limits.max_message_bytes, self.limits.max_nesting) {
+            Ok(body) => self.execute(context, body).await,
+            Err(error) => Ok(Submission::Invalid(only(undecodable(&error)))),
+        }
     }
 
     /// Judges a decoded message.
@@ -187,6 +195,15 @@ fn known(approved: &ApprovedPlan, stored: StoredFlow, findings: Findings) -> Sub
         Some(outcome) => Submission::Ended { workflow_id, outcome, findings },
         None => Submission::Open { workflow_id, resumed: true, findings },
     }
+}
+
+fn undecodable(error: &DecodeError) -> Finding {
+    let code = match error {
+        DecodeError::TooLarge { .. } => Code::MessageTooLarge,
+        DecodeError::TooDeep { .. } => Code::NestingTooDeep,
+        DecodeError::NotText { .. } | DecodeError::NotJson { .. } => Code::SchemaInvalid,
+    };
+    Finding::new(code, "$", error)
 }
 
 fn only(finding: Finding) -> Findings {

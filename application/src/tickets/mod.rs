@@ -1,10 +1,22 @@
 //! The ticket use cases, and their facade.
 
+mod amend_ticket;
+mod api;
 mod change_ticket_status;
+mod compensate_ticket;
 mod create_tickets;
+mod draft_fields;
+mod generate_token;
+mod list_tickets;
 mod order_ticket;
+mod page_token;
 mod ports;
 mod release_tickets;
+mod report_text;
+mod submit_tickets;
+#[cfg(test)]
+mod testing;
+mod ticket_draft;
 mod watch_tickets;
 
 use std::sync::Arc;
@@ -13,14 +25,23 @@ use futures_util::stream::BoxStream;
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Ticket, TicketChange};
 
+pub use amend_ticket::{AmendTicket, AmendTicketCommand};
+pub use api::TicketApi;
 pub use change_ticket_status::{ChangeTicketStatus, ChangeTicketStatusCommand};
+pub use compensate_ticket::{CompensateTicket, CompensateTicketCommand};
 pub use create_tickets::{CreateTickets, NewTicket};
+pub use draft_fields::MAX_TEXT_BYTES;
+pub use generate_token::{GenerateToken, IssuedToken, TOKEN_TYPE, TokenClaims, TokenConfig};
+pub use list_tickets::{DEFAULT_PAGE, ListTickets, ListTicketsCommand, MAX_PAGE, TicketListing};
 pub use order_ticket::{OrderTicket, OrderTicketCommand};
 pub use ports::{
-    Change, Creation, HistoryEntry, LogFilter, LogPage, TicketDesk, TicketFilter, TicketLog, TicketPage,
-    TicketQuery, TicketRepository,
+    Change, Creation, HistoryEntry, LogFilter, LogPage, TicketCursor, TicketDesk, TicketFilter, TicketLog,
+    TicketPage, TicketQuery, TicketRepository, TokenIssuer,
 };
 pub use release_tickets::{ReleaseTickets, ReleaseTicketsCommand};
+pub use report_text::report_text;
+pub use submit_tickets::{MAX_SUBMITTED, SubmitTickets, SubmittedTicket};
+pub use ticket_draft::{GivenPriority, QosDraft, SlaDraft, TicketDraft, metadata_of};
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -32,6 +53,10 @@ pub struct Tickets {
     pub create: CreateTickets,
     /// Applies what workers and callers report.
     pub change_status: ChangeTicketStatus,
+    /// Applies what a caller of the API wants: a status, something to note, or both.
+    pub amend: AmendTicket,
+    /// Begins the undo a caller wants.
+    pub compensate: CompensateTicket,
     /// Applies what orchestration orders.
     pub order: OrderTicket,
     /// Takes tickets away from an agent that is gone.
@@ -50,6 +75,8 @@ impl Tickets {
         Tickets {
             create: CreateTickets::new(Arc::clone(&repository)),
             change_status: ChangeTicketStatus::new(Arc::clone(&repository), Arc::clone(&clock)),
+            amend: AmendTicket::new(Arc::clone(&repository), Arc::clone(&clock)),
+            compensate: CompensateTicket::new(Arc::clone(&repository), Arc::clone(&clock)),
             order: OrderTicket::new(Arc::clone(&repository), Arc::clone(&clock)),
             release: ReleaseTickets::new(Arc::clone(&repository), clock),
             repository,

@@ -9,7 +9,9 @@ use hive_domain::ids::{AgentId, IntentId, PlanId, TicketId};
 use hive_domain::tickets::{
     Applied, Priority, Report, Ticket, TicketChange, TicketError, TicketEvent, TicketSnapshot, TicketStatus,
 };
+use hive_domain::time::Timestamp;
 
+use super::generate_token::TokenClaims;
 use crate::error::Error;
 
 /// A decision about a ticket: looks at it, changes it through its own methods, may be asked again on another version.
@@ -68,6 +70,17 @@ pub struct TicketQuery {
     pub offset: u64,
     /// Tickets to return at most.
     pub limit: u64,
+    /// Only what comes after this place; skipping starts there.
+    pub after: Option<TicketCursor>,
+}
+
+/// A place in the list of all tickets, newest first: right behind one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TicketCursor {
+    /// When that ticket was created.
+    pub created_at: Timestamp,
+    /// Its number in storage, the higher the newer among tickets created at the same time.
+    pub number: u64,
 }
 
 /// Tickets, and how many match altogether.
@@ -77,6 +90,8 @@ pub struct TicketPage {
     pub tickets: Vec<Ticket>,
     /// All that match.
     pub total: u64,
+    /// Behind the last ticket of the page; none when nothing follows.
+    pub next: Option<TicketCursor>,
 }
 
 /// One entry of a ticket's history.
@@ -157,4 +172,10 @@ pub trait TicketDesk: Send + Sync {
 
     /// Remembers how far the agent came in the log.
     async fn commit(&self, agent_id: &AgentId, offset: u64) -> Result<(), Error>;
+}
+
+/// Signs tokens.
+pub trait TokenIssuer: Send + Sync {
+    /// The claims as a signed token.
+    fn issue(&self, claims: &TokenClaims) -> Result<String, Error>;
 }

@@ -58,7 +58,7 @@ impl ReleaseTickets {
         loop {
             // What is released leaves the list, what is kept stays at its front or moves back: it is looked at again,
             // which changes nothing.
-            let query = TicketQuery { filter: filter.clone(), offset: kept, limit: PAGE };
+            let query = TicketQuery { filter: filter.clone(), offset: kept, limit: PAGE, after: None };
             let page = self.repository.list(&query).await?;
             for ticket in &page.tickets {
                 let applied = self.release(context, command, ticket.id()).await?;

@@ -104,8 +104,7 @@ pub fn consolidate(flow: &Flow, snapshots: &[TicketSnapshot], now: Timestamp) ->
     let own: Vec<&TicketSnapshot> =
         planned.iter().filter_map(|p| found.get(p.content.ticket_id.as_str()).copied()).collect();
     let plan = &flow.approved().plan;
-    let plan_deadline = planned.iter().map(|p| p.content.sla.deadline).max();
-    let plan_deadline = plan_deadline.into_iter().chain(plan.valid_until).min().unwrap_or(now);
+    let plan_deadline = flow.deadline().unwrap_or(now);
     let violations: Vec<Violation> = own.iter().filter_map(|ticket| violation(ticket, now)).collect();
     Consolidation {
         workflow_id: flow.workflow_id().clone(),

@@ -8,7 +8,7 @@ use super::kinds::TaskType;
 use super::sla::Sla;
 use super::ticket::Ticket;
 use crate::ids::{TaskId, TicketId};
-use crate::json::Json;
+use crate::json::{Json, Object};
 use crate::time::Timestamp;
 
 /// Milliseconds an undo may take.
@@ -72,15 +72,35 @@ const fn recipe(task_type: TaskType) -> Recipe {
     }
 }
 
+/// How a caller wants a ticket undone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compensation {
+    /// Why.
+    pub reason: String,
+    /// The action; none for the one that suits the type of the task.
+    pub action: Option<String>,
+    /// Parameters of the action besides those taken from the undone ticket; they win over them.
+    pub parameters: Object,
+}
+
+impl Compensation {
+    /// Undone in the way that suits the type of the task.
+    pub fn because(reason: &str) -> Self {
+        Compensation { reason: reason.to_owned(), action: None, parameters: Object::new() }
+    }
+}
+
 /// Builds the ticket that undoes `original`, standing at `state`.
 pub(super) fn ticket_for(
     original: &TicketContent,
     state: &TicketState,
-    reason: &str,
+    wanted: &Compensation,
     now: Timestamp,
     by: &str,
 ) -> Result<Ticket, TicketError> {
     let recipe = recipe(original.task_type);
+    let action = wanted.action.as_deref().unwrap_or(recipe.action);
+    let reason = wanted.reason.as_str();
     let short: String = original.ticket_id.as_str().chars().take(8).collect();
     let task_id = TaskId::parse(&format!("compensate-{short}"))
         .map_err(|_| TicketError::InvalidField { field: "task_id", problem: "cannot be derived" })?;
@@ -90,8 +110,9 @@ pub(super) fn ticket_for(
         let value = original.parameters.get(*name).cloned().or(default.map(Json::from));
         parameters.extend(value.map(|value| ((*name).to_owned(), value)));
     }
+    parameters.extend(wanted.parameters.clone());
     for (name, value) in [
-        ("action", recipe.action),
+        ("action", action),
         ("reason", reason),
         ("original_ticket_id", original.ticket_id.as_str()),
         ("original_task_type", original.task_type.as_str()),
@@ -113,7 +134,7 @@ pub(super) fn ticket_for(
         ticket_id: TicketId::for_compensation(&original.ticket_id),
         task_id,
         task_type: TaskType::Compensate,
-        description: format!("Undo {} of task {}: {}", original.task_type, original.task_id, recipe.action),
+        description: format!("Undo {} of task {}: {}", original.task_type, original.task_id, action),
         dependencies: Vec::new(),
         sla: Sla {
             deadline: now.plus_ms(COMPENSATION_TIMEOUT_MS),

@@ -53,6 +53,8 @@ actions!(
     CompensationStarted = "compensation_started",
     /// Its effect is undone.
     Compensated = "compensated",
+    /// Something was noted on it; its status is as before.
+    Annotated = "annotated",
 );
 
 /// One change of a ticket.

@@ -1,5 +1,6 @@
 //! The Execution Ticket context: the life of one unit of work.
 
+mod annotation;
 mod change;
 mod compensation;
 mod content;
@@ -13,8 +14,9 @@ mod sla;
 mod status;
 mod ticket;
 
+pub use annotation::{Annotation, METADATA_MAX_BYTES};
 pub use change::{TicketChange, TicketSnapshot};
-pub use compensation::{COMPENSATION_RETRIES, COMPENSATION_TIMEOUT_MS};
+pub use compensation::{COMPENSATION_RETRIES, COMPENSATION_TIMEOUT_MS, Compensation};
 pub use content::{TicketContent, TicketState};
 pub use error::TicketError;
 pub use event::{TicketAction, TicketEvent};

@@ -270,3 +270,45 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn notes_keep_the_status_and_count_as_a_change_once() {
+    let mut ticket = ticket();
+    let pair = |value: &str| BTreeMap::from([("k".to_owned(), value.to_owned())]);
+    let note = Annotation { assigned_worker: Some(agent("a")), metadata: pair("1") };
+    assert_eq!(ticket.annotate(&note, NOW, "test"), Ok(Applied::Applied));
+    assert_eq!(ticket.annotate(&note, NOW, "test"), Ok(Applied::AlreadyApplied));
+    assert_eq!(
+        (ticket.status(), ticket.state().assigned_worker.clone()),
+        (TicketStatus::Pending, Some(agent("a")))
+    );
+    assert_eq!(ticket.state().metadata, pair("1"));
+
+    let other = Annotation { assigned_worker: Some(agent("b")), ..Annotation::default() };
+    assert!(matches!(ticket.annotate(&other, NOW, "test"), Err(TicketError::NotYours { .. })));
+    let large = Annotation { metadata: pair(&"x".repeat(METADATA_MAX_BYTES)), ..Annotation::default() };
+    assert!(matches!(
+        ticket.annotate(&large, NOW, "test"),
+        Err(TicketError::InvalidField { field: "metadata", .. })
+    ));
+    assert_eq!(ticket.state().metadata, pair("1"));
+}
+
+#[test]
+fn an_undo_can_be_told_what_to_do() {
+    let mut ticket = taken();
+    let wanted = Compensation {
+        reason: "broken".to_owned(),
+        action: Some("burn_it".to_owned()),
+        parameters: BTreeMap::from([
+            ("heat".to_owned(), Json::Int(9)),
+            ("action".to_owned(), "ignored: the action has a field of its own".into()),
+        ]),
+    };
+    assert_eq!(ticket.compensate_by(&wanted, NOW, "test"), Ok(Applied::Applied));
+    let undo = ticket.take_spawned().remove(0);
+    let parameters = &undo.content().parameters;
+    assert_eq!(parameters["action"], "burn_it".into());
+    assert_eq!(parameters["heat"], Json::Int(9));
+    assert_eq!(parameters["reason"], "broken".into());
+}

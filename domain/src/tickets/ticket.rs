@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::compensation;
+use super::compensation::{self, Compensation};
 use super::content::{self, TicketContent, TicketState};
 use super::error::TicketError;
 use super::event::{TicketAction, TicketEvent};
@@ -235,11 +235,21 @@ impl Ticket {
 
     /// Starts to undo the ticket and spawns the ticket that does it.
     pub fn compensate(&mut self, reason: &str, now: Timestamp, by: &str) -> Result<Applied, TicketError> {
+        self.compensate_by(&Compensation::because(reason), now, by)
+    }
+
+    /// Starts to undo the ticket in the way the caller wants it, and spawns the ticket that does it.
+    pub fn compensate_by(
+        &mut self,
+        wanted: &Compensation,
+        now: Timestamp,
+        by: &str,
+    ) -> Result<Applied, TicketError> {
         if matches!(self.state.status, Compensating | Compensated) {
             return Ok(Applied::AlreadyApplied);
         }
         self.check_move(Compensating)?;
-        let undo = compensation::ticket_for(&self.content, &self.state, reason, now, by)?;
+        let undo = compensation::ticket_for(&self.content, &self.state, wanted, now, by)?;
         self.state.compensation_ticket_id = Some(undo.id().clone());
         self.spawned.push(undo);
         self.enter(Compensating, TicketAction::CompensationStarted, now, by);
@@ -256,7 +266,6 @@ impl Ticket {
         Ok(Applied::Applied)
     }
 
-    #[cfg(test)]
     pub(super) fn state_mut(&mut self) -> &mut TicketState {
         &mut self.state
     }
@@ -394,7 +403,7 @@ impl Ticket {
         TicketError::InvalidTransition { ticket: self.id().clone(), from: self.state.status, to }
     }
 
-    fn enter(&mut self, status: TicketStatus, action: TicketAction, at: Timestamp, by: &str) {
+    pub(super) fn enter(&mut self, status: TicketStatus, action: TicketAction, at: Timestamp, by: &str) {
         let old_status = Some(self.state.status);
         self.state.status = status;
         self.events.push(TicketEvent {

@@ -98,7 +98,7 @@ pub async fn a_large_plan_is_created_at_once(fixture: &impl TicketFixture) {
     let tickets: Vec<_> = (0..1_234).map(|n| ticket(&plan("p"), &format!("t{n}"))).collect();
     let outcome = store.repository.create(tickets).await.unwrap();
     assert!(outcome.iter().all(|creation| matches!(creation, Creation::Created(_))));
-    let query = TicketQuery { filter: TicketFilter::default(), offset: 0, limit: 1 };
+    let query = TicketQuery { filter: TicketFilter::default(), offset: 0, limit: 1, after: None };
     assert_eq!(store.repository.list(&query).await.unwrap().total, 1_234);
     let mut seen = Vec::new();
     let mut after = 0;
@@ -126,7 +126,7 @@ pub async fn lists_by_filter_and_page(fixture: &impl TicketFixture) {
     run(&*store.repository, &id, "w1", &[TicketStatus::Running]).await;
 
     let list = async |filter: TicketFilter, offset, limit| {
-        let page = store.repository.list(&TicketQuery { filter, offset, limit }).await.unwrap();
+        let page = store.repository.list(&TicketQuery { filter, offset, limit, after: None }).await.unwrap();
         let tasks: Vec<_> =
             page.tickets.iter().map(|ticket| ticket.content().task_id.as_str().to_owned()).collect();
         (tasks, page.total)

@@ -117,7 +117,7 @@ async fn read_tickets(database: &TicketDatabase, plan_id: &PlanId, folder: &mut 
     let filter = TicketFilter { plan_id: Some(plan_id.clone()), ..TicketFilter::default() };
     loop {
         let offset = folder.tickets.len() as u64;
-        let query = TicketQuery { filter: filter.clone(), offset, limit: PAGE as u64 };
+        let query = TicketQuery { filter: filter.clone(), offset, limit: PAGE as u64, after: None };
         let page = repository.list(&query).await?;
         if page.tickets.is_empty() {
             break;

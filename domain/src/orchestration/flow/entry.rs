@@ -138,6 +138,17 @@ impl FlowEntry {
         }
     }
 
+    /// When it happened.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            FlowEntry::TicketChanged(record) => record.at,
+            FlowEntry::TicketsGenerated { at }
+            | FlowEntry::Parked { at, .. }
+            | FlowEntry::ExecutionEnded { at, .. }
+            | FlowEntry::Closed { at } => *at,
+        }
+    }
+
     /// The details, as the journal keeps them.
     pub fn payload(&self) -> Json {
         match self {
@@ -272,6 +283,7 @@ mod tests {
             FlowEntry::ExecutionEnded { status: PlanStatus::Partial, undo: vec![ticket_id], at },
             FlowEntry::Closed { at },
         ] {
+            assert!(entry.at() >= at);
             assert_eq!(FlowEntry::parse(entry.kind(), &entry.payload()), Some(entry));
         }
         assert_eq!(FlowEntry::parse("unheard of", &object([("at", Json::Int(1))])), None);

@@ -131,6 +131,12 @@ impl Flow {
         &self.nodes
     }
 
+    /// When the plan must be done: when it loses its validity, at the latest with the last of its tickets.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let tickets = self.planned.iter().map(|planned| planned.content.sla.deadline).max();
+        tickets.into_iter().chain(self.approved.plan.valid_until).min()
+    }
+
     /// How far the ticket log was taken in.
     pub fn read_to(&self) -> u64 {
         self.read_to

@@ -14,7 +14,7 @@ impl Flow {
         }
         self.read_to = record.offset;
         let Some(at) = self.index.get(record.ticket_id.as_str()).copied() else { return };
-        if record.action == TicketAction::Created {
+        if matches!(record.action, TicketAction::Created | TicketAction::Annotated) {
             return;
         }
         let was_open = self.nodes[at as usize].is_open();

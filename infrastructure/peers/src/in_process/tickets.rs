@@ -50,7 +50,8 @@ impl TicketGateway for TicketPeer {
         let filter = TicketFilter { plan_id: Some(plan_id.clone()), ..TicketFilter::default() };
         let mut found: Vec<TicketSnapshot> = Vec::new();
         loop {
-            let query = TicketQuery { filter: filter.clone(), offset: found.len() as u64, limit: PAGE };
+            let query =
+                TicketQuery { filter: filter.clone(), offset: found.len() as u64, limit: PAGE, after: None };
             let page = self.tickets.list(&query).await?;
             found.extend(page.tickets.iter().map(|ticket| ticket.snapshot()));
             if page.tickets.is_empty() || found.len() as u64 >= page.total {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hive_application::error::{Error, ErrorKind};
 use hive_application::tickets::{
-    Change, Creation, HistoryEntry, TicketFilter, TicketPage, TicketQuery, TicketRepository,
+    Change, Creation, HistoryEntry, TicketCursor, TicketFilter, TicketPage, TicketQuery, TicketRepository,
 };
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Applied, Ticket};
+use hive_domain::time::Timestamp;
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
 };
@@ -72,17 +73,27 @@ impl SqlTicketRepository {
             .into_tuple()
             .one(&moment)
             .await?;
+        // One more than asked for, which tells whether a page follows.
         let rows = ticket::Entity::find()
-            .filter(matches)
+            .filter(matches.add_option(query.after.map(behind)))
             .order_by_desc(ticket::Column::CreatedAt)
             .order_by_desc(ticket::Column::Id)
             .offset(query.offset)
-            .limit(query.limit)
+            .limit(query.limit.saturating_add(1))
             .all(&moment)
             .await?;
         moment.commit().await?;
         Ok((rows, total.unwrap_or_default().cast_unsigned()))
     }
+}
+
+/// What the list shows after `cursor`. The first comparison lets an index on created_at find the start.
+fn behind(cursor: TicketCursor) -> Condition {
+    let millis = cursor.created_at.millis();
+    let same_time = Condition::any()
+        .add(ticket::Column::CreatedAt.lt(millis))
+        .add(ticket::Column::Id.lt(i64::try_from(cursor.number).unwrap_or(i64::MAX)));
+    Condition::all().add(ticket::Column::CreatedAt.lte(millis)).add(same_time)
 }
 
 fn condition(filter: &TicketFilter) -> Condition {
@@ -126,9 +137,16 @@ impl TicketRepository for SqlTicketRepository {
     }
 
     async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error> {
-        let (rows, total) = self.page(query).await.map_err(failure::read(WHAT))?;
+        let (mut rows, total) = self.page(query).await.map_err(failure::read(WHAT))?;
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|row| TicketCursor {
+            created_at: Timestamp::from_millis(row.created_at),
+            number: row.id.cast_unsigned(),
+        });
         let tickets = rows.into_iter().map(mapping::ticket).collect::<Result<_, _>>()?;
-        Ok(TicketPage { tickets, total })
+        Ok(TicketPage { tickets, total, next })
     }
 
     async fn update(&self, id: &TicketId, change: &mut Change<'_>) -> Result<(Ticket, Applied), Error> {

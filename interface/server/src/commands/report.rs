@@ -64,7 +64,8 @@ async fn tickets_of(tickets: &Tickets, plan_id: PlanId) -> Result<Vec<Ticket>, E
     let filter = TicketFilter { plan_id: Some(plan_id), ..TicketFilter::default() };
     let mut found: Vec<Ticket> = Vec::new();
     loop {
-        let query = TicketQuery { filter: filter.clone(), offset: found.len() as u64, limit: PAGE };
+        let query =
+            TicketQuery { filter: filter.clone(), offset: found.len() as u64, limit: PAGE, after: None };
         let page = tickets.list(&query).await?;
         let is_last = page.tickets.is_empty();
         found.extend(page.tickets);

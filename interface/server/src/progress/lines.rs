@@ -104,7 +104,7 @@ fn ticket(board: &Board, task: &str, record: &TicketRecord, will_retry: bool) ->
     let reason = || shorten(record.error_message.as_deref().unwrap_or("no reason given"), REASON);
     let took = record.started_at.zip(record.completed_at).map_or(0, |(start, end)| end.since(start));
     let (word, rest) = match record.action {
-        TicketAction::Created => return None,
+        TicketAction::Created | TicketAction::Annotated => return None,
         TicketAction::Dispatched => ("dispatched", format!("{task} -> {agent}")),
         TicketAction::Started => ("started", format!("{task} on {agent}")),
         TicketAction::Completed => ("completed", format!("{task} in {}", duration(took))),

@@ -129,6 +129,7 @@ impl OrchestrationSettings {
                 max_results: self.service_registry_max_results,
                 namespace: None,
             },
+            max_flows: Config::default().max_flows,
         }
     }
 

@@ -133,7 +133,8 @@ async fn held_by(tickets: &Tickets, agent_id: &AgentId) -> Result<Vec<TicketId>,
     };
     let mut found: Vec<TicketId> = Vec::new();
     loop {
-        let query = TicketQuery { filter: filter.clone(), offset: found.len() as u64, limit: PAGE };
+        let query =
+            TicketQuery { filter: filter.clone(), offset: found.len() as u64, limit: PAGE, after: None };
         let page = tickets.list(&query).await?;
         found.extend(page.tickets.iter().map(|ticket| ticket.id().clone()));
         if page.tickets.is_empty() || found.len() as u64 >= page.total {

@@ -110,8 +110,12 @@ async fn nothing_acknowledged_is_lost() {
             let history = repository.history(&id).await.unwrap();
             assert_eq!(history.len() as u64, found.version());
         }
-        let query =
-            hive_application::tickets::TicketQuery { filter: Default::default(), offset: 0, limit: 10_000 };
+        let query = hive_application::tickets::TicketQuery {
+            filter: Default::default(),
+            offset: 0,
+            limit: 10_000,
+            after: None,
+        };
         let versions: u64 = repository.list(&query).await.unwrap().tickets.iter().map(Ticket::version).sum();
         assert_eq!(log.end().await.unwrap(), versions, "one change in the log for every version");
         database.close().await.unwrap();

@@ -1,0 +1,15 @@
+//! gRPC servicers: decode, call a use case, encode. No rules here.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`status`] | the one table from errors to codes |
+//! | [`caller`] | who calls, from what the layers above and the metadata say |
+//! | [`orchestration`] | the plans and flows of orchestration |
+//! | [`registry`] | the agents of the registry |
+//! | [`tickets`] | the two ticket services |
+
+pub mod caller;
+pub mod orchestration;
+pub mod registry;
+pub mod status;
+pub mod tickets;

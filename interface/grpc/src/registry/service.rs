@@ -1,0 +1,170 @@
+//! The servicer of the registry.
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use hive_application::context::CallContext;
+use hive_application::error::{Error, ErrorKind};
+use hive_application::registry::{
+    DeregisterAgentCommand, DiscoverAgentsCommand, RecordHeartbeatCommand, RegisterAgentCommand, Registry,
+};
+use hive_domain::registry::{Claim, RegistrationToken};
+use hive_proto::grpc::neural_hive::service_registry as wire;
+use tonic::{Request, Response, Status};
+use wire::service_registry_server::ServiceRegistry;
+
+use super::convert;
+use super::events::Events;
+use crate::caller::context;
+use crate::status::to_status;
+
+/// The call metadata that may carry the token of an earlier registration.
+pub const REGISTRATION_TOKEN: &str = "registration-token";
+
+/// Agents one answer lists at most: the contract has no pages.
+const MAX_LISTED: usize = 10_000;
+
+/// Answers for the registry.
+#[derive(Clone, Debug)]
+pub struct RegistryService {
+    registry: Registry,
+}
+
+impl RegistryService {
+    /// Answers for `registry`.
+    pub fn new(registry: Registry) -> Self {
+        RegistryService { registry }
+    }
+
+    async fn search(
+        &self,
+        context: &CallContext,
+        command: DiscoverAgentsCommand,
+    ) -> Result<Response<wire::DiscoverResponse>, Status> {
+        let ranked = self.registry.discover.execute(context, command).await.map_err(to_status)?;
+        let agents = ranked.iter().map(|ranked| convert::agent(&ranked.agent)).collect();
+        Ok(Response::new(wire::DiscoverResponse { agents, ranked: true }))
+    }
+}
+
+fn claim<T>(request: &Request<T>) -> Claim {
+    let token = request.metadata().get(REGISTRATION_TOKEN).and_then(|value| value.to_str().ok());
+    token.map_or(Claim::None, |token| Claim::Token(RegistrationToken::new(token)))
+}
+
+#[tonic::async_trait]
+impl ServiceRegistry for RegistryService {
+    async fn register(
+        &self,
+        request: Request<wire::RegisterRequest>,
+    ) -> Result<Response<wire::RegisterResponse>, Status> {
+        let (context, claim) = (context(&request), claim(&request));
+        let announcement = convert::announcement(request.into_inner())?;
+        let command = RegisterAgentCommand { announcement, claim };
+        let made = self.registry.register.execute(&context, command).await.map_err(to_status)?;
+        Ok(Response::new(convert::registration(&made)))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<wire::HeartbeatRequest>,
+    ) -> Result<Response<wire::HeartbeatResponse>, Status> {
+        let context = context(&request);
+        let request = request.into_inner();
+        let command = RecordHeartbeatCommand {
+            agent_id: convert::agent_id(&request.agent_id)?,
+            telemetry: request.telemetry.map(convert::telemetry),
+            epoch: request.epoch,
+        };
+        let heard = self.registry.heartbeat.execute(&context, &command).await;
+        let heard = heard.map_err(convert::agent_error(&command.agent_id))?;
+        let last_seen = convert::seconds(heard.last_seen);
+        Ok(Response::new(wire::HeartbeatResponse { status: heard.status.number(), last_seen }))
+    }
+
+    async fn deregister(
+        &self,
+        request: Request<wire::DeregisterRequest>,
+    ) -> Result<Response<wire::DeregisterResponse>, Status> {
+        let context = context(&request);
+        let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
+        let command = DeregisterAgentCommand { agent_id, epoch: None };
+        let success = self.registry.deregister.execute(&context, &command).await.map_err(to_status)?;
+        Ok(Response::new(wire::DeregisterResponse { success }))
+    }
+
+    async fn discover_agents(
+        &self,
+        request: Request<wire::DiscoverRequest>,
+    ) -> Result<Response<wire::DiscoverResponse>, Status> {
+        let context = context(&request);
+        let wire::DiscoverRequest { capabilities, filters, max_results } = request.into_inner();
+        self.search(&context, DiscoverAgentsCommand { capabilities, filters, max_results }).await
+    }
+
+    async fn discover_workers(
+        &self,
+        request: Request<wire::DiscoverRequest>,
+    ) -> Result<Response<wire::DiscoverResponse>, Status> {
+        let context = context(&request);
+        let wire::DiscoverRequest { capabilities, filters, max_results } = request.into_inner();
+        let filters = convert::workers_only(filters)?;
+        self.search(&context, DiscoverAgentsCommand { capabilities, filters, max_results }).await
+    }
+
+    async fn get_agent(
+        &self,
+        request: Request<wire::GetAgentRequest>,
+    ) -> Result<Response<wire::GetAgentResponse>, Status> {
+        let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
+        let agent = self.registry.get(&agent_id).await.map_err(convert::agent_error(&agent_id))?;
+        Ok(Response::new(wire::GetAgentResponse { agent: Some(convert::agent(&agent)) }))
+    }
+
+    async fn list_agents(
+        &self,
+        request: Request<wire::ListAgentsRequest>,
+    ) -> Result<Response<wire::ListAgentsResponse>, Status> {
+        let wire::ListAgentsRequest { agent_type, filters } = request.into_inner();
+        let filter = convert::filter(convert::agent_type(agent_type)?, &filters)?;
+        let mut agents = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.registry.list(&filter, after).await.map_err(to_status)?;
+            agents.extend(page.agents.iter().map(convert::agent));
+            if agents.len() > MAX_LISTED {
+                let message = format!("more than {MAX_LISTED} agents match; narrow the filters");
+                return Err(to_status(Error::new(ErrorKind::ResourceExhausted, "TOO_MANY_AGENTS", message)));
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Response::new(wire::ListAgentsResponse { agents }));
+            }
+        }
+    }
+
+    type WatchAgentsStream = BoxStream<'static, Result<wire::AgentChangeEvent, Status>>;
+
+    async fn watch_agents(
+        &self,
+        request: Request<wire::WatchAgentsRequest>,
+    ) -> Result<Response<Self::WatchAgentsStream>, Status> {
+        let mut events = Events::new(convert::agent_type(request.get_ref().agent_type)?);
+        let answers = self.registry.watch().flat_map(move |heard| {
+            let answers = match heard {
+                Ok(heard) => events.of(heard).into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(to_status(error))],
+            };
+            stream::iter(answers)
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn notify_agent(
+        &self,
+        request: Request<wire::NotifyAgentRequest>,
+    ) -> Result<Response<wire::NotifyAgentResponse>, Status> {
+        let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
+        self.registry.get(&agent_id).await.map_err(convert::agent_error(&agent_id))?;
+        let error = "not delivered: the registry has no channel to its agents".to_owned();
+        Ok(Response::new(wire::NotifyAgentResponse { success: false, error }))
+    }
+}

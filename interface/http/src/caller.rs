@@ -1,0 +1,40 @@
+//! Who calls, read from a request.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use hive_application::context::CallContext;
+use http::HeaderMap;
+use http::request::Parts;
+
+use crate::request_id::RequestId;
+
+/// What history records for callers that say nothing else about themselves.
+const PRINCIPAL: &str = "rest";
+/// Characters of a header that is kept.
+const MAX_CHARS: usize = 255;
+
+/// The circumstances of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) CallContext);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let headers = &parts.headers;
+        let correlation_id = header(headers, "x-correlation-id")
+            .or_else(|| header(headers, "x-neural-hive-correlation-id"))
+            .or_else(|| parts.extensions.get::<RequestId>().map(|RequestId(id)| id.clone()));
+        Ok(Caller(CallContext {
+            principal: PRINCIPAL.to_owned(),
+            correlation_id,
+            trace_parent: header(headers, "traceparent"),
+        }))
+    }
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
+    (!text.is_empty() && text.len() <= MAX_CHARS).then(|| text.to_owned())
+}
