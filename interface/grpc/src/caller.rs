@@ -13,6 +13,10 @@ const MAX_CORRELATION: usize = 128;
 /// Longest trace parent there is.
 const MAX_TRACE_PARENT: usize = 55;
 
+/// Who calls, as a layer above found out: put into the request's extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated(pub String);
+
 /// The circumstances of a call: those a layer above put into the request's extensions, else those its metadata tells.
 /// Metadata never tells the principal.
 pub fn context<T>(request: &Request<T>) -> CallContext {
@@ -20,10 +24,11 @@ pub fn context<T>(request: &Request<T>) -> CallContext {
         return context.clone();
     }
     let metadata = request.metadata();
+    let principal = request.extensions().get::<Authenticated>();
     let correlation = text(metadata, "x-correlation-id", MAX_CORRELATION)
         .or_else(|| text(metadata, "x-neural-hive-correlation-id", MAX_CORRELATION));
     CallContext {
-        principal: ANONYMOUS.to_owned(),
+        principal: principal.map_or(ANONYMOUS, |Authenticated(name)| name).to_owned(),
         correlation_id: correlation,
         trace_parent: text(metadata, "traceparent", MAX_TRACE_PARENT),
     }
@@ -55,6 +60,15 @@ mod tests {
         request.extensions_mut().insert(CallContext::internal("orchestrator"));
         assert_eq!(context(&request).principal, "orchestrator");
         assert_eq!(context(&request).correlation_id, None);
+    }
+
+    #[test]
+    fn an_authenticated_caller_keeps_its_name() {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Authenticated("worker-1".to_owned()));
+        request.metadata_mut().insert("x-correlation-id", "c".parse().unwrap());
+        let context = context(&request);
+        assert_eq!((context.principal.as_str(), context.correlation_id.as_deref()), ("worker-1", Some("c")));
     }
 
     #[test]

@@ -9,6 +9,10 @@ use http::request::Parts;
 
 use crate::request_id::RequestId;
 
+/// Who calls, as a layer around the routes found out: put into the request's extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated(pub String);
+
 /// What history records for callers that say nothing else about themselves.
 const PRINCIPAL: &str = "rest";
 /// Characters of a header that is kept.
@@ -26,8 +30,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         let correlation_id = header(headers, "x-correlation-id")
             .or_else(|| header(headers, "x-neural-hive-correlation-id"))
             .or_else(|| parts.extensions.get::<RequestId>().map(|RequestId(id)| id.clone()));
+        let principal = parts.extensions.get::<Authenticated>();
         Ok(Caller(CallContext {
-            principal: PRINCIPAL.to_owned(),
+            principal: principal.map_or(PRINCIPAL, |Authenticated(name)| name).to_owned(),
             correlation_id,
             trace_parent: header(headers, "traceparent"),
         }))

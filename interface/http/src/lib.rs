@@ -5,7 +5,8 @@
 //! | [`router`] | the application: routes of the roles, and what every request passes on its way |
 //! | [`health`], [`metrics`] | `/health`, `/ready`, `/metrics`; how requests are measured |
 //! | [`problem`] | failures as RFC 9457 documents, the one table of statuses |
-//! | `input`, `fields`, `caller`, `request_id` | what a request brings |
+//! | [`caller`] | who calls |
+//! | `input`, `fields`, `request_id` | what a request brings |
 //! | `tickets`, `workflows` | the routes of each context |
 //!
 //! # To add a route
@@ -13,7 +14,7 @@
 //! One file in the context's folder: a handler that reads its input, calls one use case and shows the outcome; one line
 //! in the context's `mod.rs`. No handler decides anything.
 
-mod caller;
+pub mod caller;
 mod fields;
 pub mod health;
 mod input;

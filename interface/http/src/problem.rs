@@ -62,6 +62,11 @@ impl Problem {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method Not Allowed")
     }
 
+    /// The caller did not say who it is, or cannot prove it.
+    pub fn unauthenticated() -> Self {
+        Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "a valid bearer token is needed")
+    }
+
     /// A defect of ours.
     pub(crate) fn defect() -> Self {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")

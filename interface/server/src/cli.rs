@@ -9,6 +9,7 @@ Examples:
   hive run examples/plans/diamond.json            run a plan, from file to report
   hive run examples/plans/chain.json --data work  keep its tickets; the same command resumes it
   hive run plan.json --output json > result.json  the result for other programs
+  hive up                                         serve everything on this machine
   hive config dump > hive.env                     the settings in effect; change some, and call it .env
 
 Exit codes: 0 success, 1 the plan did not succeed, 2 wrong input, 64 wrong command line or settings, 70 a defect.";
@@ -26,6 +27,19 @@ Examples:
 Progress and logs go to stderr, the result to stdout.
 Exit codes: 0 the plan succeeded; 1 it did not, was stopped, was rejected, or awaits approval; 2 the input is wrong;
 64 the command line, the settings or the data folder are wrong; 70 a defect.";
+
+const UP_EXAMPLES: &str = "\
+gRPC with health and reflection: 50051 the registry, 50052 the tickets, 50053 orchestration. HTTP: 8000 the REST
+interfaces, /health, /ready and /metrics; 9090 /metrics alone. In development bound to 127.0.0.1, without tokens.
+
+Examples:
+  hive up
+  hive up --data work --agents 16
+  HTTP_PORT=8080 GRPC__SERVER__PORT=6000 hive up
+  curl localhost:8000/ready
+
+SIGTERM drains: what runs has 10 seconds to finish, the second signal cuts it off. Open plans go on at the next start.
+Exit codes: 0 drained; 64 the command line, the settings, a port or the data folder are wrong; 70 a defect.";
 
 const CONFIG_EXAMPLES: &str = "\
 Settings come from the environment, then from the file .env in the current folder, then from the defaults.
@@ -48,6 +62,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run one plan in this process, from file to report. Opens no port
     Run(RunArgs),
+    /// Serve everything on this machine: tickets, orchestration, the registry, and agents
+    Up(UpArgs),
     /// Look at the settings
     #[command(after_help = CONFIG_EXAMPLES)]
     Config {
@@ -85,6 +101,18 @@ pub(crate) struct RunArgs {
     /// What to print at the end
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     pub(crate) output: OutputFormat,
+}
+
+/// What to serve everything with.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = UP_EXAMPLES)]
+pub(crate) struct UpArgs {
+    /// Folder that keeps the tickets; made when it is not there
+    #[arg(long, value_name = "DIR", default_value = ".hive")]
+    pub(crate) data: PathBuf,
+    /// Built-in agents to start, each with 10 places
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    pub(crate) agents: u16,
 }
 
 /// What to print at the end.
@@ -150,7 +178,7 @@ mod tests {
 
     #[test]
     fn help_teaches_by_examples() {
-        for line in ["hive --help", "hive run --help", "hive config --help"] {
+        for line in ["hive --help", "hive run --help", "hive up --help", "hive config --help"] {
             let help = parse(line).unwrap_err();
             assert!(!help.use_stderr(), "{line}");
             assert!(help.to_string().contains("Examples:\n  "), "{line}: {help}");

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `cli`, `commands` | the command line and what it does |
 //! | `settings` | what can be set |
+//! | `serve` | the ports: gRPC and HTTP servers around the contexts |
 //! | `wire` | which adapter stands behind which port |
 //! | `background` | what goes on beside the work itself |
 //! | `lock` | the data folder |
@@ -23,6 +24,7 @@ mod lock;
 mod logging;
 mod output;
 mod progress;
+mod serve;
 mod settings;
 mod signals;
 mod wire;

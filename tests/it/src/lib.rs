@@ -7,6 +7,7 @@
 //! | [`audit`] | what a finished folder must fulfil, whatever happened on the way |
 //! | [`plan`] | plans that take time |
 //! | [`document`] | JSON whose order of keys counts |
+//! | [`up`] | `hive up` on free ports, and its callers |
 //! | [`random`] | repeatable randomness |
 //!
 //! Nothing here sleeps: a test waits for a line, for the end of a process, or for a deadline on one of these.
@@ -17,6 +18,7 @@ pub mod folder;
 pub mod plan;
 pub mod process;
 pub mod random;
+pub mod up;
 
 use std::path::{Path, PathBuf};
 

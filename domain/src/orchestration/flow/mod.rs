@@ -131,6 +131,11 @@ impl Flow {
         &self.nodes
     }
 
+    /// The node of a ticket of this flow.
+    pub fn node(&self, ticket_id: &TicketId) -> Option<&Node> {
+        self.nodes.get(*self.index.get(ticket_id.as_str())? as usize)
+    }
+
     /// When the plan must be done: when it loses its validity, at the latest with the last of its tickets.
     pub fn deadline(&self) -> Option<Timestamp> {
         let tickets = self.planned.iter().map(|planned| planned.content.sla.deadline).max();

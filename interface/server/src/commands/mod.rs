@@ -5,6 +5,7 @@ mod input;
 mod migrate;
 mod report;
 mod run;
+mod up;
 mod version;
 
 use std::io::Write;
@@ -41,6 +42,7 @@ pub(crate) fn execute() -> Exit {
 fn command(command: Command, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::execute(&args, &settings()?.0, output),
+        Command::Up(args) => up::execute(&args, &settings()?.0),
         Command::Config { command } => config::execute(command, settings()?, output),
         Command::Migrate(args) => migrate::execute(&args, &settings()?.0, output),
         Command::Version => version::execute(output),

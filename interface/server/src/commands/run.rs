@@ -95,33 +95,10 @@ impl Run<'_> {
         background: &mut Background,
     ) -> Result<Ending, Failure> {
         let agents = Agents::register(hive, self.agents).await.map_err(|error| self.blame(error))?;
-        self.keep_going(hive, agents, background);
+        hive.keep_going(self.settings, agents, background);
         tokio::select! {
             ending = self.plan(hive, message) => ending,
             error = background.failure() => Err(error.into()),
-        }
-    }
-
-    /// What goes on beside the plan.
-    fn keep_going(&self, hive: &Hive, agents: Agents, background: &mut Background) {
-        let follow = hive.orchestration.agents.clone();
-        background.keep("following agents", move |_| {
-            let follow = follow.clone();
-            async move { follow.execute().await }
-        });
-        let (registry, ground) = (hive.registry.clone(), hive.ground.clone());
-        let every_ms = self.settings.registry.sweep_every_ms();
-        background.keep("looking for silent agents", move |_| {
-            let (registry, ground) = (registry.clone(), ground.clone());
-            async move {
-                loop {
-                    ground.timer.sleep_until(ground.clock.now().plus_ms(every_ms)).await;
-                    registry.expire_leases.execute(&CallContext::internal(PRINCIPAL)).await?;
-                }
-            }
-        });
-        for agent in agents.into_hosts() {
-            background.keep("an agent", move |again| agent.run(again));
         }
     }
 

@@ -11,9 +11,15 @@ pub(crate) fn dump(effective: &Effective) -> String {
     let mut out = String::with_capacity(DEFAULTS.len() + 512);
     for line in DEFAULTS.lines() {
         let setting = line.split_once('=').filter(|_| !line.starts_with('#'));
-        let given = setting.and_then(|(name, _)| Some((name, effective.get(&names::path_of(name)?.0)?)));
+        let given = setting.and_then(|(name, _)| {
+            let (path, _) = names::path_of(name)?;
+            Some((name, names::is_secret(&path), effective.get(&path)?))
+        });
         match given {
-            Some((name, Given { value, origin, .. })) => {
+            Some((name, true, Given { origin, .. })) if *origin != Origin::Default => {
+                let _ = writeln!(out, "# (from {origin}; set, not shown)\n{name}=");
+            }
+            Some((name, _, Given { value, origin, .. })) => {
                 if *origin != Origin::Default {
                     let _ = writeln!(out, "# (from {origin})");
                 }

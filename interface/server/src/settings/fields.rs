@@ -1,5 +1,6 @@
 //! Reading one value. Everything arrives as text; messages say what is allowed and never what was given.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error};
@@ -17,6 +18,11 @@ where
     let number = i64::from_str(&text(deserializer)?).ok().filter(|number| (MIN..=MAX).contains(number));
     let number = number.and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| D::Error::custom(format_args!("must be a whole number from {MIN} to {MAX}")))
+}
+
+/// A port; 0 for any free one.
+pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    whole::<_, _, 0, 65_535>(deserializer)
 }
 
 /// A number from `MIN` to `MAX`.
@@ -50,6 +56,17 @@ where
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         D::Error::custom(format_args!("must be one of {}", known.join(", ")))
     })
+}
+
+/// A text, or none when it is empty.
+pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(text(deserializer)?).filter(|text| !text.is_empty()))
+}
+
+/// An address of this machine, or none when it is empty.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let parse = |text: String| text.parse().map_err(|_| D::Error::custom("must be an IP address"));
+    optional(deserializer)?.map(parse).transpose()
 }
 
 /// A value written as JSON; `shape` says what it must look like.

@@ -6,7 +6,8 @@
 //! | `sources`, `env_file` | reading `NAME=value` from the environment and from a file |
 //! | `fields` | reading one value |
 //! | `process` | the settings of the whole process |
-//! | `orchestration`, `registry` | the settings of a role, and the component configs made from them |
+//! | `grpc` | the settings of every gRPC server |
+//! | `orchestration`, `registry`, `tickets` | the settings of a role, and the component configs made from them |
 //! | `dump` | printing what is in effect |
 //!
 //! # To add a setting
@@ -18,11 +19,13 @@
 mod dump;
 mod env_file;
 mod fields;
+mod grpc;
 mod names;
 mod orchestration;
 mod process;
 mod registry;
 mod sources;
+mod tickets;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,10 +36,12 @@ use figment::{Figment, Profile};
 use serde::Deserialize;
 
 pub(crate) use dump::dump;
+pub(crate) use grpc::GrpcSettings;
 pub(crate) use orchestration::OrchestrationSettings;
 pub(crate) use process::{Environment, LogLevel};
 pub(crate) use registry::RegistrySettings;
 pub(crate) use sources::{Origin, Sources};
+pub(crate) use tickets::TicketSettings;
 
 use sources::Given;
 
@@ -51,6 +56,16 @@ pub(crate) struct Settings {
     pub(crate) environment: Environment,
     /// What is logged.
     pub(crate) log_level: LogLevel,
+    /// Port of the REST interfaces.
+    #[serde(deserialize_with = "fields::port")]
+    pub(crate) http_port: u16,
+    /// Port of the metrics alone.
+    #[serde(deserialize_with = "fields::port")]
+    pub(crate) prometheus_port: u16,
+    /// Of every gRPC server.
+    pub(crate) grpc: GrpcSettings,
+    /// Of the tickets.
+    pub(crate) tickets: TicketSettings,
     /// Of Flow C.
     pub(crate) orchestration: OrchestrationSettings,
     /// Of the registry.

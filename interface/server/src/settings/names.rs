@@ -1,7 +1,15 @@
 //! Which names exist, where each belongs, and which one was probably meant.
 
+use super::DEFAULTS;
+
 /// Settings of the whole process.
-const PROCESS: &[&str] = &["ENVIRONMENT", "LOG_LEVEL"];
+const PROCESS: &[&str] = &["ENVIRONMENT", "LOG_LEVEL", "HTTP_PORT", "PROMETHEUS_PORT"];
+
+/// Other names of settings that have a prefix, and their paths.
+const ALIASES: &[(&str, &str)] = &[("JWT_SECRET_KEY", "grpc.server.auth.jwt_secret")];
+
+/// Paths of settings that are never shown.
+const SECRETS: &[&str] = &["grpc.server.auth.jwt_secret"];
 
 /// Settings of orchestration, under the plain names its services have always had.
 const ORCHESTRATION: &[&str] = &[
@@ -22,10 +30,6 @@ const ORCHESTRATION: &[&str] = &[
     "SERVICE_REGISTRY_CACHE_TTL_SECONDS",
 ];
 
-/// Settings of orchestration that only ever had its prefix.
-const ORCHESTRATION_ONLY: &[&str] =
-    &["LIMITS__MAX_TASKS", "LIMITS__MAX_FIELD_BYTES", "LIMITS__MAX_NESTING", "LIMITS__MAX_MESSAGE_BYTES"];
-
 /// Settings of the registry.
 const REGISTRY: &[&str] = &["HEARTBEAT_TIMEOUT_SECONDS"];
 
@@ -44,6 +48,9 @@ pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
         let rest = rest.replace(SEPARATOR, ".");
         return Some((format!("{prefix}.{rest}").to_ascii_lowercase(), true));
     }
+    if let Some((_, path)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return Some(((*path).to_owned(), false));
+    }
     let role = if PROCESS.contains(&name.as_str()) {
         ""
     } else if ORCHESTRATION.contains(&name.as_str()) {
@@ -56,6 +63,11 @@ pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
     Some((format!("{role}{}", name.to_ascii_lowercase()), false))
 }
 
+/// Whether the setting at a path is never shown.
+pub(super) fn is_secret(path: &str) -> bool {
+    SECRETS.contains(&path)
+}
+
 /// What to say about a name that does not exist.
 pub(super) fn unknown(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
@@ -63,18 +75,21 @@ pub(super) fn unknown(name: &str) -> String {
     let valid: Vec<String> = with_prefix(prefix).collect();
     match nearest(&upper, &valid) {
         Some(near) => format!("no such setting; the nearest is {near}"),
-        None if prefix == "GRPC" => "no such setting; no command of this version opens a port".to_owned(),
         None => format!("no such setting; there is none with the prefix {prefix}{SEPARATOR}"),
     }
 }
 
+/// The names under a prefix: those that may carry it, and those that the defaults show with it.
 fn with_prefix(prefix: &str) -> impl Iterator<Item = String> {
-    let (plain, only): (&[&str], &[&str]) = match prefix {
-        "ORCHESTRATION" => (ORCHESTRATION, ORCHESTRATION_ONLY),
-        "REGISTRY" => (REGISTRY, &[]),
-        _ => (&[], &[]),
+    let shown = format!("{prefix}{SEPARATOR}");
+    let defaults = DEFAULTS.lines().filter_map(|line| Some(line.split_once('=')?.0));
+    let shown = defaults.filter(move |name| name.starts_with(&shown)).map(str::to_owned);
+    let plain: &[&str] = match prefix {
+        "ORCHESTRATION" => ORCHESTRATION,
+        "REGISTRY" => REGISTRY,
+        _ => &[],
     };
-    plain.iter().chain(only).map(move |name| format!("{prefix}{SEPARATOR}{name}"))
+    plain.iter().map(move |name| format!("{prefix}{SEPARATOR}{name}")).chain(shown)
 }
 
 fn nearest<'a>(name: &str, valid: &'a [String]) -> Option<&'a str> {
@@ -113,6 +128,8 @@ mod tests {
             Some("orchestration.limits.max_tasks")
         );
         assert_eq!(path("GRPC__SERVER__PORT").as_deref(), Some("grpc.server.port"));
+        assert_eq!(path("JWT_SECRET_KEY"), path("GRPC__SERVER__AUTH__JWT_SECRET"));
+        assert_eq!(path("HTTP_PORT").as_deref(), Some("http_port"));
         assert_eq!(path("HOME"), None);
         assert_eq!(path("PATH__X"), None);
         assert!(path_of("REGISTRY__HEARTBEAT_TIMEOUT_SECONDS").unwrap().1);
@@ -129,8 +146,8 @@ mod tests {
             unknown("REGISTRY__TIMEOUT"),
             "no such setting; the nearest is REGISTRY__HEARTBEAT_TIMEOUT_SECONDS"
         );
-        assert!(unknown("TICKETS__X").ends_with("none with the prefix TICKETS__"));
-        assert!(unknown("GRPC__SERVER__PORT").contains("opens a port"));
+        assert!(unknown("TICKETS__PORT").ends_with("the nearest is TICKETS__GRPC_PORT"));
+        assert!(unknown("GRPC__SERVER__PROT").ends_with("the nearest is GRPC__SERVER__PORT"));
     }
 
     #[test]

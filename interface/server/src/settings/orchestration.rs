@@ -7,7 +7,7 @@ use hive_domain::orchestration::generation::SlaConfig;
 use hive_domain::orchestration::limits::Limits;
 use serde::{Deserialize, Deserializer};
 
-use super::fields::{json, number, switch, whole};
+use super::fields::{json, number, port, switch, whole};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -15,6 +15,9 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OrchestrationSettings {
+    /// Port of its gRPC server in `up`.
+    #[serde(deserialize_with = "port")]
+    pub(crate) grpc_port: u16,
     #[serde(deserialize_with = "whole::<_, _, 1, DAY_MS>")]
     sla_default_timeout_ms: i64,
     #[serde(deserialize_with = "whole::<_, _, 1, DAY_MS>")]

@@ -22,6 +22,16 @@ pub(crate) enum LogLevel {
     Error,
 }
 
+impl From<Environment> for hive_grpc_kit::server::config::Environment {
+    fn from(environment: Environment) -> Self {
+        match environment {
+            Environment::Development => Self::Development,
+            Environment::Staging => Self::Staging,
+            Environment::Production => Self::Production,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Environment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use Environment::{Development, Production, Staging};

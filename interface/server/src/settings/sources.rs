@@ -95,9 +95,12 @@ impl Sources {
 
     /// The defaults by path.
     pub(super) fn defaults() -> Effective {
-        let mut sources = Self::default();
-        sources.add_lines(DEFAULTS);
-        let given = sources.given.into_iter().map(|given| Given { origin: Origin::Default, ..given });
+        // An empty default is one too: the setting exists and has no value.
+        let lines = DEFAULTS.lines().filter_map(|line| env_file::parse_line(line).ok().flatten());
+        let given = lines.map(|(name, value)| {
+            let (name, value) = (name.to_owned(), value.to_owned());
+            Given { name, value, origin: Origin::Default }
+        });
         given.filter_map(|given| Some((names::path_of(&given.name)?.0, given))).collect()
     }
 

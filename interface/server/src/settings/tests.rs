@@ -121,8 +121,8 @@ fn unknown_names_are_found_under_the_prefixes_only() {
         ("ORCHESTRATION__LIMITS__MAX_TASK", "1"),
         ("ORCHESTRATION__SLA_DEFAULT_TIMEOUT", "1"),
         ("REGISTRY__HEARTBEAT__TIMEOUT", "1"),
-        ("TICKETS__GRPC_PORT", "1"),
-        ("GRPC__SERVER__PORT", "1"),
+        ("TICKETS__GRPC_PROT", "1"),
+        ("GRPC__SERVER__HOSTS", "1"),
         ("SLA_DEFAULT_TIMEOUT", "1"),
         ("ORCHESTRATION", "1"),
     ];
@@ -132,14 +132,14 @@ fn unknown_names_are_found_under_the_prefixes_only() {
     assert_eq!(
         found,
         [
-            unknown("GRPC__SERVER__PORT", "no command of this version opens a port"),
+            unknown("GRPC__SERVER__HOSTS", "the nearest is GRPC__SERVER__HOST"),
             unknown("ORCHESTRATION__LIMITS__MAX_TASK", "the nearest is ORCHESTRATION__LIMITS__MAX_TASKS"),
             unknown(
                 "ORCHESTRATION__SLA_DEFAULT_TIMEOUT",
                 "the nearest is ORCHESTRATION__SLA_DEFAULT_TIMEOUT_MS"
             ),
             unknown("REGISTRY__HEARTBEAT__TIMEOUT", "the nearest is REGISTRY__HEARTBEAT_TIMEOUT_SECONDS"),
-            unknown("TICKETS__GRPC_PORT", "there is none with the prefix TICKETS__"),
+            unknown("TICKETS__GRPC_PROT", "the nearest is TICKETS__GRPC_PORT"),
         ]
     );
 }

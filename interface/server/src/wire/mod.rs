@@ -15,6 +15,7 @@ mod tickets;
 use std::sync::Arc;
 
 use hive_application::clock::{Clock, Timer};
+use hive_application::context::CallContext;
 use hive_application::ids::IdGenerator;
 use hive_application::orchestration::{FlowObserver, Orchestration};
 use hive_application::registry::Registry;
@@ -22,9 +23,11 @@ use hive_application::tickets::Tickets;
 use hive_domain::registry::RegistryError;
 use hive_events::PlanIntake;
 
+use crate::background::Background;
 use crate::clock::{SystemClock, TokioTimer};
 use crate::ids::RandomIds;
 use crate::settings::Settings;
+use agents::Agents;
 use stores::Stores;
 
 /// The name under which this process acts for itself.
@@ -67,5 +70,37 @@ impl Hive {
         let orchestration = orchestration::context(stores, &ground, &tickets, &registry, observer, config);
         let intake = PlanIntake::new(orchestration.validate.clone());
         Ok(Hive { ground, tickets, registry, orchestration, intake })
+    }
+
+    /// What goes on beside the flows, wherever they run.
+    pub(crate) fn keep_going(&self, settings: &Settings, agents: Agents, background: &mut Background) {
+        let follow = self.orchestration.agents.clone();
+        background.keep("following agents", move |_| {
+            let follow = follow.clone();
+            async move { follow.execute().await }
+        });
+        let (registry, ground) = (self.registry.clone(), self.ground.clone());
+        let every_ms = settings.registry.sweep_every_ms();
+        background.keep("looking for silent agents", move |_| {
+            let (registry, ground) = (registry.clone(), ground.clone());
+            async move {
+                loop {
+                    ground.timer.sleep_until(ground.clock.now().plus_ms(every_ms)).await;
+                    registry.expire_leases.execute(&CallContext::internal(PRINCIPAL)).await?;
+                }
+            }
+        });
+        for agent in agents.into_hosts() {
+            background.keep("an agent", move |again| agent.run(again));
+        }
+    }
+
+    /// Takes up every open flow, and each one submitted from now on.
+    pub(crate) fn supervise(&self, background: &mut Background) {
+        let supervisor = self.orchestration.supervisor.clone();
+        background.keep("the flows", move |_| {
+            let supervisor = supervisor.clone();
+            async move { supervisor.execute().await }
+        });
     }
 }

@@ -7,4 +7,5 @@ mod lock;
 mod output;
 mod remembered;
 mod signals;
+mod up;
 mod usage;

@@ -1,0 +1,201 @@
+//! The sink of the access log: lines are appended to a shared buffer under a short lock, and a thread of its own
+//! writes the buffer out every 50 ms. A call never waits for the disk; what does not fit is dropped and counted.
+
+use std::{
+    io::Write,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// How long a line may wait to be written together with others.
+const BATCH: Duration = Duration::from_millis(50);
+
+/// What a stuck writer may leave in memory, in bytes; beyond it lines are dropped.
+const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
+
+/// A cheap handle to append lines with. The writer thread ends, with everything written, when the last is dropped.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    buffer: Vec<u8>,
+    closing: bool,
+    flushing: bool,
+    /// Bytes appended and bytes written since the start, for [`AccessLog::flush`].
+    appended: u64,
+    written: u64,
+}
+
+impl Shared {
+    /// Nothing under the lock can panic half-way, so a poisoned one is as good as new.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AccessLog {
+    /// Starts the thread that writes to `out`: a file, or the process's standard output.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn to(out: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let of_writer = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write(&of_writer, out))?;
+        let writer = Mutex::new(Some(writer));
+        Ok(Self { handle: Arc::new(Handle { shared, writer }) })
+    }
+
+    /// Appends one line, which ends in a newline.
+    pub fn append(&self, line: &[u8]) {
+        let shared = &self.handle.shared;
+        let mut state = shared.lock();
+        if state.buffer.len() + line.len() > MAX_BUFFERED_BYTES {
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let was_empty = state.buffer.is_empty();
+        state.buffer.extend_from_slice(line);
+        state.appended += line.len() as u64;
+        drop(state);
+        if was_empty {
+            shared.changed.notify_all();
+        }
+    }
+
+    /// Lines dropped because the writer did not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.handle.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every line appended so far is written. Blocks: call it at the end of a process, or in a test.
+    pub fn flush(&self) {
+        let shared = &self.handle.shared;
+        let mut state = shared.lock();
+        let target = state.appended;
+        while state.written < target {
+            state.flushing = true;
+            shared.changed.notify_all();
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.changed.notify_all();
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A panic of the writer was reported by the thread itself.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Waits without a timer while there is nothing to write, so that an idle server does not wake up.
+fn write(shared: &Shared, mut out: impl Write) {
+    let mut spare = Vec::new();
+    let mut state = shared.lock();
+    loop {
+        while state.buffer.is_empty() && !state.closing {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.closing && !state.flushing {
+            let hurry = |state: &mut State| !state.closing && !state.flushing;
+            let waited = shared.changed.wait_timeout_while(state, BATCH, hurry);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.buffer.is_empty() {
+            return;
+        }
+        state.flushing = false;
+        std::mem::swap(&mut state.buffer, &mut spare);
+        drop(state);
+        if out.write_all(&spare).and_then(|()| out.flush()).is_err() {
+            shared.dropped.fetch_add(count_lines(&spare), Ordering::Relaxed);
+        }
+        state = shared.lock();
+        state.written += spare.len() as u64;
+        spare.clear();
+        shared.changed.notify_all();
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SharedBuffer;
+
+    #[test]
+    fn lines_arrive_in_order() {
+        let out = SharedBuffer::default();
+        let log = AccessLog::to(out.clone()).expect("a thread");
+        for line in ["a\n", "b\n", "c\n"] {
+            log.append(line.as_bytes());
+        }
+        log.flush();
+        assert_eq!(out.text(), "a\nb\nc\n");
+    }
+
+    #[test]
+    fn dropping_the_last_handle_writes_the_rest() {
+        let out = SharedBuffer::default();
+        let log = AccessLog::to(out.clone()).expect("a thread");
+        let other = log.clone();
+        drop(log);
+        other.append(b"last\n");
+        drop(other);
+        assert_eq!(out.text(), "last\n");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let log = AccessLog::to(std::io::sink()).expect("a thread");
+        log.append(&vec![b'x'; MAX_BUFFERED_BYTES + 1]);
+        assert_eq!(log.dropped(), 1);
+    }
+
+    #[test]
+    fn a_failing_writer_loses_lines_and_says_so() {
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("disk full"))
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = AccessLog::to(Broken).expect("a thread");
+        log.append(b"a\nb\n");
+        log.flush();
+        assert_eq!(log.dropped(), 2);
+    }
+}

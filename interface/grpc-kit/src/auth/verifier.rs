@@ -1,0 +1,231 @@
+//! Verifies tokens, and remembers the ones it verified: a signature costs more than the rest of the stack.
+
+use std::{
+    sync::{PoisonError, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use jsonwebtoken::{Validation, decode, decode_header};
+use quick_cache::sync::Cache;
+use serde_json::{Map, Value};
+
+use super::{Keys, Principal};
+
+/// Verified tokens remembered at most.
+const CACHED_TOKENS: usize = 10_000;
+
+/// Longer tokens are refused unread: a header of that size is no token.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// What a token must say, apart from being signed and not expired.
+#[derive(Clone, Debug, Default)]
+pub struct Expectations {
+    /// The `iss` every token must have.
+    pub issuer: Option<String>,
+    /// The `aud` every token must contain.
+    pub audience: Option<String>,
+    /// How far clocks may differ, in seconds.
+    pub leeway_seconds: u64,
+}
+
+/// The token is not valid. Deliberately says no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token is not valid")]
+pub struct Rejected;
+
+/// Verifies JSON Web Tokens (RFC 7519). A token must have `exp`; `nbf` counts when present.
+#[derive(Debug)]
+pub struct Verifier {
+    keys: RwLock<Keys>,
+    expected: Expectations,
+    /// Keyed by the whole token: a hash alone could be met by another token.
+    verified: Cache<Box<str>, Principal>,
+}
+
+impl Verifier {
+    /// A verifier with these keys.
+    pub fn new(keys: Keys, expected: Expectations) -> Self {
+        let keys = RwLock::new(keys);
+        Self { keys, expected, verified: Cache::new(CACHED_TOKENS) }
+    }
+
+    /// Rotates the keys. Tokens are verified anew, so those of removed keys are refused from now on.
+    pub fn replace_keys(&self, keys: Keys) {
+        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *held = keys;
+        // Under the lock: a verification with the old keys cannot fill the cache after this.
+        self.verified.clear();
+    }
+
+    /// Who the token speaks for.
+    ///
+    /// # Errors
+    /// [`Rejected`] for every reason there is.
+    pub fn verify(&self, token: &str) -> Result<Principal, Rejected> {
+        self.verify_at(token, now())
+    }
+
+    fn verify_at(&self, token: &str, now: u64) -> Result<Principal, Rejected> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Rejected);
+        }
+        if let Some(principal) = self.verified.get(token) {
+            return if now <= principal.expires().saturating_add(self.expected.leeway_seconds) {
+                Ok(principal)
+            } else {
+                self.verified.remove(token);
+                Err(Rejected)
+            };
+        }
+        let header = decode_header(token).map_err(|_| Rejected)?;
+        let held = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let validation = self.validation(header.alg);
+        let claims = held
+            .candidates(&header)
+            .find_map(|key| decode::<Map<String, Value>>(token, &key.decoding, &validation).ok())
+            .ok_or(Rejected)?
+            .claims;
+        let principal = Principal::from_claims(claims);
+        self.verified.insert(token.into(), principal.clone());
+        Ok(principal)
+    }
+
+    fn validation(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = self.expected.leeway_seconds;
+        validation.validate_nbf = true;
+        let mut required = vec!["exp"];
+        if let Some(issuer) = &self.expected.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        match &self.expected.audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
+            // A token may name audiences nobody here has an opinion on.
+            None => validation.validate_aud = false,
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+
+    fn verifier(expected: Expectations) -> Verifier {
+        Verifier::new(Keys::default().with_secret(SECRET), expected)
+    }
+
+    fn token(algorithm: Algorithm, secret: &[u8], claims: &Value) -> String {
+        encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).expect("a token")
+    }
+
+    fn hs256(claims: &Value) -> String {
+        token(Algorithm::HS256, SECRET, claims)
+    }
+
+    #[test]
+    fn a_signed_token_names_its_subject() {
+        let verifier = verifier(Expectations::default());
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let token = token(algorithm, SECRET, &json!({"sub": "alice", "exp": now() + 60, "aud": "any"}));
+            assert_eq!(verifier.verify(&token).expect("valid").subject(), "alice");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_rejected() {
+        let expected =
+            Expectations { issuer: Some("me".into()), audience: Some("us".into()), leeway_seconds: 0 };
+        let verifier = verifier(expected);
+        let soon = now() + 60;
+        let good = json!({"sub": "a", "exp": soon, "iss": "me", "aud": ["us", "them"]});
+        verifier.verify(&hs256(&good)).expect("valid");
+        for claims in [
+            json!({"sub": "a", "iss": "me", "aud": "us"}),
+            json!({"sub": "a", "exp": now() - 5, "iss": "me", "aud": "us"}),
+            json!({"sub": "a", "exp": soon, "nbf": soon, "iss": "me", "aud": "us"}),
+            json!({"sub": "a", "exp": soon, "iss": "you", "aud": "us"}),
+            json!({"sub": "a", "exp": soon, "aud": "us"}),
+            json!({"sub": "a", "exp": soon, "iss": "me", "aud": "them"}),
+            json!({"sub": "a", "exp": soon, "iss": "me"}),
+        ] {
+            assert_eq!(verifier.verify(&hs256(&claims)).expect_err("not valid"), Rejected, "{claims}");
+        }
+        let forged = token(Algorithm::HS256, b"another secret", &good);
+        assert!(verifier.verify(&forged).is_err());
+        let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.";
+        assert!(verifier.verify(unsigned).is_err() && verifier.verify(&"x".repeat(9000)).is_err());
+    }
+
+    #[test]
+    fn a_remembered_token_still_expires() {
+        let verifier = verifier(Expectations { leeway_seconds: 10, ..Expectations::default() });
+        let expires = now() + 60;
+        let token = hs256(&json!({"sub": "a", "exp": expires}));
+        verifier.verify(&token).expect("valid");
+        verifier.verify_at(&token, expires + 10).expect("within the leeway");
+        assert!(verifier.verify_at(&token, expires + 11).is_err());
+    }
+
+    #[test]
+    fn replaced_keys_forget_what_they_verified() {
+        let verifier = verifier(Expectations::default());
+        let token = hs256(&json!({"sub": "a", "exp": now() + 60}));
+        verifier.verify(&token).expect("valid");
+        verifier.replace_keys(Keys::default().with_secret(b"another secret"));
+        assert!(verifier.verify(&token).is_err());
+    }
+
+    #[test]
+    fn a_public_key_verifies_only_its_own_algorithms() {
+        let pem = include_str!("../../tests/keys/ed25519.public.pem");
+        let private = include_bytes!("../../tests/keys/ed25519.private.pem");
+        let verifier =
+            Verifier::new(Keys::default().with_public_pem(pem).expect("a key"), Expectations::default());
+        let claims = json!({"sub": "a", "exp": now() + 60});
+        let key = EncodingKey::from_ed_pem(private).expect("a key");
+        let signed = encode(&Header::new(Algorithm::EdDSA), &claims, &key).expect("a token");
+        assert_eq!(verifier.verify(&signed).expect("valid").subject(), "a");
+        // The classic confusion: the public key's text used as a shared secret.
+        assert!(verifier.verify(&token(Algorithm::HS256, pem.as_bytes(), &claims)).is_err());
+    }
+
+    #[test]
+    fn rsa_and_ec_tokens_verify() {
+        let claims = json!({"sub": "a", "exp": now() + 60});
+        let rsa =
+            EncodingKey::from_rsa_pem(include_bytes!("../../tests/keys/rsa.private.pem")).expect("a key");
+        let ec =
+            EncodingKey::from_ec_pem(include_bytes!("../../tests/keys/p256.private.pem")).expect("a key");
+        for (algorithm, key, public) in [
+            (Algorithm::RS256, rsa, include_str!("../../tests/keys/rsa.public.pem")),
+            (Algorithm::ES256, ec, include_str!("../../tests/keys/p256.public.pem")),
+        ] {
+            let keys = Keys::default().with_public_pem(public).expect("a key");
+            let signed = encode(&Header::new(algorithm), &claims, &key).expect("a token");
+            Verifier::new(keys, Expectations::default()).verify(&signed).expect("valid");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_rejected_without_panic(text in ".{0,80}") {
+            prop_assert!(verifier(Expectations::default()).verify(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The record of one call, opened once by the outermost layer and shared by all others through the request's
+//! extensions: who, what, since when, until when.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::SocketAddr,
+    sync::{
+        Arc, LazyLock, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::{HeaderMap, HeaderValue, Request};
+use tokio::time::Instant;
+
+use crate::{
+    auth::Principal,
+    drain::Draining,
+    methods::{Method, MethodId, Methods},
+    trace_context::TraceContext,
+};
+
+/// The header that carries the request id, in both directions.
+pub const REQUEST_ID_HEADER: &str = "x-correlation-id";
+
+/// Accepted from callers when [`REQUEST_ID_HEADER`] is absent.
+const ALTERNATIVE_HEADER: &str = "x-request-id";
+
+const MAX_REQUEST_ID_BYTES: usize = 128;
+const MAX_UNKNOWN_PATH_CHARS: usize = 200;
+
+/// What the server knows about the connection a call came in on.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// The other end; `None` in memory.
+    pub peer: Option<SocketAddr>,
+    /// Tells when the server starts to drain.
+    pub draining: Draining,
+}
+
+/// One call. Servicers get it from a request with [`Call::of`].
+#[derive(Debug)]
+pub struct Call {
+    request_id: HeaderValue,
+    started: Instant,
+    method: MethodId,
+    methods: Arc<Methods>,
+    unknown_path: Option<Box<str>>,
+    connection: Arc<Connection>,
+    principal: OnceLock<Principal>,
+    deadline: OnceLock<Instant>,
+    trace: OnceLock<TraceContext>,
+}
+
+impl Call {
+    /// The call of this request, opened by the first layer that asks.
+    pub fn enter<B>(request: &mut Request<B>, methods: &Arc<Methods>) -> Arc<Self> {
+        if let Some(call) = request.extensions().get::<Arc<Self>>() {
+            return Arc::clone(call);
+        }
+        let path = request.uri().path();
+        let method = methods.resolve(path);
+        let unknown = method == MethodId::UNKNOWN;
+        let call = Arc::new(Self {
+            request_id: request_id(request.headers()),
+            started: Instant::now(),
+            method,
+            methods: Arc::clone(methods),
+            unknown_path: unknown.then(|| path.chars().take(MAX_UNKNOWN_PATH_CHARS).collect()),
+            connection: request.extensions().get::<Arc<Connection>>().cloned().unwrap_or_default(),
+            principal: OnceLock::new(),
+            deadline: OnceLock::new(),
+            trace: OnceLock::new(),
+        });
+        request.extensions_mut().insert(Arc::clone(&call));
+        call
+    }
+
+    /// The call a servicer is in; `None` when no layer of this kit is above it.
+    pub fn of<T>(request: &tonic::Request<T>) -> Option<Arc<Self>> {
+        request.extensions().get::<Arc<Self>>().cloned()
+    }
+
+    /// The correlation id: the caller's when it sent a usable one, else a new UUID.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    pub(crate) fn request_id_header(&self) -> HeaderValue {
+        self.request_id.clone()
+    }
+
+    /// When the call reached the stack.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The called method's position among the server's.
+    pub fn method_id(&self) -> MethodId {
+        self.method
+    }
+
+    /// The called method; the entry for unknown ones when no descriptor declares the path.
+    pub fn method(&self) -> &Method {
+        self.methods.get(self.method)
+    }
+
+    /// The path as the caller sent it, cut at 200 characters when it is unknown.
+    pub fn path(&self) -> &str {
+        self.unknown_path.as_deref().unwrap_or(&self.method().path)
+    }
+
+    /// The address of the other end; `None` in memory.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.connection.peer
+    }
+
+    /// Resolves when the server starts to drain: a stream without a natural end should end then.
+    pub fn draining(&self) -> Draining {
+        self.connection.draining.clone()
+    }
+
+    /// Who calls; `None` when authentication is off, optional and unused, or has not happened yet.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.get()
+    }
+
+    pub(crate) fn set_principal(&self, principal: Principal) {
+        // The first layer to identify the caller is right: a second one of the same call can only repeat it.
+        let _ = self.principal.set(principal);
+    }
+
+    /// When the caller stops waiting, if it ever does: pass on to calls made on its behalf.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get().copied()
+    }
+
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        let _ = self.deadline.set(deadline);
+    }
+
+    /// The trace this call belongs to: pass on to calls made on its behalf.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.get()
+    }
+
+    pub(crate) fn set_trace(&self, trace: TraceContext) {
+        let _ = self.trace.set(trace);
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID_HEADER).or_else(|| headers.get(ALTERNATIVE_HEADER));
+    match given {
+        Some(value) if is_usable(value.as_bytes()) => value.clone(),
+        _ => new_request_id(),
+    }
+}
+
+/// Ids end in logs and headers of other systems: visible ASCII without quotes, and short.
+fn is_usable(bytes: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len()) && bytes.iter().all(plain)
+}
+
+/// A version 4 UUID from a process-wide random key and a counter: unique, not secret, and without a system call.
+fn new_request_id() -> HeaderValue {
+    static KEYS: LazyLock<(RandomState, RandomState)> = LazyLock::new(Default::default);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let high = u128::from(KEYS.0.hash_one(count));
+    let low = u128::from(KEYS.1.hash_one(count));
+    let id = uuid::Builder::from_random_bytes((high << 64 | low).to_be_bytes()).into_uuid();
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let text = id.hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(headers: &[(&'static str, &str)]) -> Arc<Call> {
+        let mut request = Request::builder().uri("/a.B/C");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(()).expect("a request");
+        Call::enter(&mut request, &Arc::new(Methods::empty()))
+    }
+
+    #[test]
+    fn the_callers_id_is_kept() {
+        assert_eq!(
+            enter(&[("x-correlation-id", "abc-123"), ("x-request-id", "other")]).request_id(),
+            "abc-123"
+        );
+        assert_eq!(enter(&[("x-request-id", "other")]).request_id(), "other");
+    }
+
+    #[test]
+    fn an_unusable_id_is_replaced() {
+        let long = "x".repeat(129);
+        for id in ["", "with space", "quote\"", &long] {
+            let call = enter(&[("x-correlation-id", id)]);
+            assert_eq!(uuid::Uuid::parse_str(call.request_id()).expect("a uuid").get_version_num(), 4);
+        }
+    }
+
+    #[test]
+    fn new_ids_differ() {
+        assert_ne!(enter(&[]).request_id(), enter(&[]).request_id());
+    }
+
+    #[test]
+    fn the_first_layer_opens_and_the_others_share() {
+        let methods = Arc::new(Methods::empty());
+        let mut request = Request::new(());
+        let first = Call::enter(&mut request, &methods);
+        assert!(Arc::ptr_eq(&first, &Call::enter(&mut request, &methods)));
+    }
+
+    #[test]
+    fn an_unknown_path_is_kept_but_cut() {
+        let mut request =
+            Request::builder().uri(format!("/{}", "a".repeat(500))).body(()).expect("a request");
+        let call = Call::enter(&mut request, &Arc::new(Methods::empty()));
+        assert_eq!(call.path().len(), 200);
+        assert_eq!(call.method_id(), MethodId::UNKNOWN);
+    }
+}

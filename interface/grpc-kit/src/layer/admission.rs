@@ -1,0 +1,244 @@
+//! Bounds how many calls run at once. There is no waiting room: what does not fit is shed at once, so this is a
+//! concurrency limit with load shedding directly outside it, in one atomic.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::{
+    call::Call,
+    early::Early,
+    failure::{Failure, Kind},
+    methods::Methods,
+};
+
+/// With the value `low`, the caller says that others may go first. Nobody can raise a call by it.
+pub const PRIORITY_HEADER: &str = "x-priority";
+
+/// What a shed caller is told to wait.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Adds [`Admission`] to a stack.
+#[derive(Clone, Debug)]
+pub struct AdmissionLayer {
+    methods: Arc<Methods>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    running: AtomicUsize,
+    limit: usize,
+    low_limit: usize,
+    /// By method: whether its calls are of low priority.
+    low: Box<[bool]>,
+}
+
+impl AdmissionLayer {
+    /// At most `limit` calls at once. Calls of low priority are shed as soon as `low_limit` of any kind run, so they go
+    /// first when it gets crowded; low are the calls to `low_methods` (by path) and those that say so themselves.
+    pub fn new(methods: Arc<Methods>, limit: usize, low_limit: usize, low_methods: &[String]) -> Self {
+        let low = methods
+            .all()
+            .iter()
+            .map(|method| low_methods.iter().any(|path| **path == *method.path))
+            .collect();
+        let shared = Shared { running: AtomicUsize::new(0), limit, low_limit: low_limit.min(limit), low };
+        Self { methods, shared: Arc::new(shared) }
+    }
+
+    /// How many calls run now.
+    pub fn running(&self) -> usize {
+        self.shared.running.load(Ordering::Relaxed)
+    }
+}
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = Admission<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Admission { inner, methods: Arc::clone(&self.methods), shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Admits a call or sheds it with RESOURCE_EXHAUSTED and a time to come back. Its place is free again when the last
+/// frame of the answer is sent, or the call is dropped.
+#[derive(Clone, Debug)]
+pub struct Admission<S> {
+    inner: S,
+    methods: Arc<Methods>,
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    fn admit(self: &Arc<Self>, low: bool) -> Result<Permit, Failure> {
+        let limit = if low { self.low_limit } else { self.limit };
+        let permit = Permit(Arc::clone(self));
+        let before = self.running.fetch_add(1, Ordering::Relaxed);
+        if before < limit {
+            return Ok(permit);
+        }
+        drop(permit);
+        let failure = Failure::new(Kind::Overloaded, "the server is at its limit of concurrent calls");
+        Err(failure.untouched().retry_after(RETRY_AFTER))
+    }
+}
+
+/// A place among the running calls.
+#[derive(Debug)]
+struct Permit(Arc<Shared>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn says_low(headers: &HeaderMap) -> bool {
+    headers.get(PRIORITY_HEADER).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"low"))
+}
+
+impl<S, B, RB> Service<Request<B>> for Admission<S>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+    S::Error: Into<Failure>,
+{
+    type Response = Response<AdmittedBody<RB>>;
+    type Error = Failure;
+    type Future = Early<ResponseFuture<S::Future>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let call = Call::enter(&mut request, &self.methods);
+        let low = self.shared.low[call.method_id().index()] || says_low(request.headers());
+        match self.shared.admit(low) {
+            Ok(permit) => Early::go(ResponseFuture { inner: self.inner.call(request), permit: Some(permit) }),
+            Err(failure) => Early::no(failure),
+        }
+    }
+}
+
+pin_project! {
+    /// The admitted call with its place.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        permit: Option<Permit>,
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<Failure>,
+{
+    type Output = Result<Response<AdmittedBody<B>>, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx)).map_err(Into::into)?;
+        let permit = this.permit.take();
+        Poll::Ready(Ok(response.map(|inner| AdmittedBody { inner, _permit: permit })))
+    }
+}
+
+pin_project! {
+    /// The answer's body, which holds the call's place until it is dropped.
+    #[derive(Debug)]
+    pub struct AdmittedBody<B> {
+        #[pin]
+        inner: B,
+        _permit: Option<Permit>,
+    }
+}
+
+impl<B: Body> Body for AdmittedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::FutureExt as _;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    fn layer(limit: usize, low_limit: usize) -> AdmissionLayer {
+        AdmissionLayer::new(Arc::new(Methods::empty()), limit, low_limit, &[])
+    }
+
+    async fn answer(
+        layer: &AdmissionLayer,
+        priority: &str,
+    ) -> Result<Response<AdmittedBody<String>>, Failure> {
+        let service =
+            service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new("body".to_owned())) });
+        let request = Request::builder().header(PRIORITY_HEADER, priority).body(()).expect("a request");
+        layer.layer(service).oneshot(request).await
+    }
+
+    #[tokio::test]
+    async fn a_place_is_held_until_the_body_is_gone() {
+        let layer = layer(1, 1);
+        let first = answer(&layer, "").await.expect("admitted");
+        let shed = answer(&layer, "").await.expect_err("full");
+        assert_eq!((shed.kind(), shed.retry_delay()), (Kind::Overloaded, Some(RETRY_AFTER)));
+        assert_eq!(layer.running(), 1);
+        drop(first);
+        answer(&layer, "").await.expect("free again");
+    }
+
+    #[tokio::test]
+    async fn low_priority_is_shed_first() {
+        let layer = layer(2, 1);
+        let _first = answer(&layer, "").await.expect("admitted");
+        assert!(answer(&layer, "LOW").await.is_err());
+        let _second = answer(&layer, "high").await.expect("there is room for others");
+        assert!(answer(&layer, "").await.is_err());
+    }
+
+    #[test]
+    fn a_dropped_call_frees_its_place() {
+        let layer = layer(1, 1);
+        let service =
+            service_fn(|_: Request<()>| std::future::pending::<Result<Response<String>, Infallible>>());
+        let mut call = Box::pin(layer.layer(service).oneshot(Request::new(())));
+        assert!(call.as_mut().now_or_never().is_none());
+        assert_eq!(layer.running(), 1);
+        drop(call);
+        assert_eq!(layer.running(), 0);
+    }
+}

@@ -1,0 +1,253 @@
+//! Finds out who calls, by a bearer token, and whether they may call this method.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use tower::{Layer, Service};
+
+use crate::{
+    auth::{Principal, Verifier},
+    call::Call,
+    early::Early,
+    failure::{Failure, Kind},
+    methods::{Method, Methods},
+    server::config::AuthMode,
+};
+
+const SCHEME: &[u8] = b"bearer ";
+
+/// Who may call what, apart from the mode.
+#[derive(Clone, Debug, Default)]
+pub struct AccessRules {
+    /// Paths, or services as `package.Service/*`, that need no token.
+    pub public: Vec<String>,
+    /// By path, or `package.Service/*`: scopes a token must all have.
+    pub scopes: HashMap<String, Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+enum Access {
+    Public,
+    Scoped(Box<[String]>),
+}
+
+impl AccessRules {
+    fn access(&self, method: &Method) -> Access {
+        let service = format!("{}/*", method.service);
+        let names = |name: &str| name == &*method.path || name == service;
+        if self.public.iter().any(|name| names(name)) {
+            return Access::Public;
+        }
+        let scopes = self.scopes.iter().filter(|(name, _)| names(name)).flat_map(|(_, scopes)| scopes);
+        Access::Scoped(scopes.cloned().collect())
+    }
+
+    /// A rule that matches no method, if there is one: most likely a slip of the pen that opens or closes the wrong door.
+    pub fn unmatched<'a>(&'a self, methods: &Methods) -> Option<&'a str> {
+        let known = |name: &str| {
+            methods
+                .all()
+                .iter()
+                .any(|method| *method.path == *name || format!("{}/*", method.service) == name)
+        };
+        self.public.iter().chain(self.scopes.keys()).map(String::as_str).find(|name| !known(name))
+    }
+}
+
+/// Adds [`Auth`] to a stack.
+#[derive(Clone, Debug)]
+pub struct AuthLayer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    methods: Arc<Methods>,
+    mode: AuthMode,
+    verifier: Option<Arc<Verifier>>,
+    access: Vec<Access>,
+}
+
+impl AuthLayer {
+    /// Verifies with `verifier`, by the mode. Without a verifier no token is valid.
+    pub fn new(
+        methods: Arc<Methods>,
+        mode: AuthMode,
+        verifier: Option<Arc<Verifier>>,
+        rules: &AccessRules,
+    ) -> Self {
+        let access = methods.all().iter().map(|method| rules.access(method)).collect();
+        Self { shared: Arc::new(Shared { methods, mode, verifier, access }) }
+    }
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Auth { inner, shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Lets calls through with their [`Principal`] in the [`Call`] and the request's extensions, or refuses them. All
+/// refusals of a token read alike.
+#[derive(Clone, Debug)]
+pub struct Auth<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    fn check(&self, call: &Call, headers: &HeaderMap) -> Result<Option<Principal>, Failure> {
+        if self.mode == AuthMode::Off {
+            return Ok(None);
+        }
+        let Access::Scoped(scopes) = &self.access[call.method_id().index()] else { return Ok(None) };
+        let principal = match headers.get(AUTHORIZATION) {
+            None if self.mode == AuthMode::Optional => None,
+            None => return Err(unauthenticated()),
+            Some(header) => Some(self.verify(header.as_bytes()).ok_or_else(unauthenticated)?),
+        };
+        let granted = |scope: &String| principal.as_ref().is_some_and(|principal| principal.has_scope(scope));
+        if scopes.iter().all(granted) {
+            return Ok(principal);
+        }
+        match principal {
+            Some(_) => Err(Failure::new(Kind::PermissionDenied, "permission denied").untouched()),
+            None => Err(unauthenticated()),
+        }
+    }
+
+    fn verify(&self, header: &[u8]) -> Option<Principal> {
+        let (scheme, token) = header.split_at_checked(SCHEME.len())?;
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return None;
+        }
+        self.verifier.as_ref()?.verify(std::str::from_utf8(token).ok()?.trim()).ok()
+    }
+}
+
+fn unauthenticated() -> Failure {
+    Failure::new(Kind::Unauthenticated, "authentication required").untouched()
+}
+
+impl<S, B, RB> Service<Request<B>> for Auth<S>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+    S::Error: Into<Failure>,
+{
+    type Response = S::Response;
+    type Error = Failure;
+    type Future = Early<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let call = Call::enter(&mut request, &self.shared.methods);
+        match self.shared.check(&call, request.headers()) {
+            Ok(Some(principal)) => {
+                call.set_principal(principal.clone());
+                request.extensions_mut().insert(principal);
+                Early::go(self.inner.call(request))
+            }
+            Ok(None) => Early::go(self.inner.call(request)),
+            Err(failure) => Early::no(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::{
+        auth::{Expectations, Keys},
+        health::{DESCRIPTOR, SERVICE},
+        testing::{TEST_SECRET, token},
+    };
+
+    const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+    fn layer(mode: AuthMode, rules: &AccessRules) -> AuthLayer {
+        let mut methods = Methods::empty();
+        methods.add(SERVICE, DESCRIPTOR).expect("the health service");
+        let verifier = Verifier::new(Keys::default().with_secret(TEST_SECRET), Expectations::default());
+        AuthLayer::new(Arc::new(methods), mode, Some(Arc::new(verifier)), rules)
+    }
+
+    /// The subject the servicer sees, or the refusal.
+    async fn call(layer: &AuthLayer, path: &str, authorization: Option<&str>) -> Result<String, Kind> {
+        let service = service_fn(|request: Request<()>| async move {
+            let subject =
+                request.extensions().get::<Principal>().map(|principal| principal.subject().to_owned());
+            Ok::<_, Infallible>(Response::new(subject.unwrap_or_default()))
+        });
+        let mut request = Request::builder().uri(path);
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        let request = request.body(()).expect("a request");
+        let result = layer.layer(service).oneshot(request).await;
+        result.map(Response::into_body).map_err(|failure| failure.kind())
+    }
+
+    #[tokio::test]
+    async fn the_mode_decides_about_missing_tokens_never_about_wrong_ones() {
+        let valid = format!("bEARER {}", token("alice", &[]));
+        let rules = AccessRules::default();
+        for (mode, none, wrong) in [
+            (AuthMode::Off, Ok(""), Ok("")),
+            (AuthMode::Optional, Ok(""), Err(Kind::Unauthenticated)),
+            (AuthMode::Required, Err(Kind::Unauthenticated), Err(Kind::Unauthenticated)),
+        ] {
+            let layer = layer(mode, &rules);
+            assert_eq!(call(&layer, CHECK, None).await, none.map(str::to_owned), "{mode:?}");
+            for header in ["Bearer x.y.z", "Basic eDp5", "Bearer", ""] {
+                assert_eq!(
+                    call(&layer, CHECK, Some(header)).await,
+                    wrong.map(str::to_owned),
+                    "{mode:?} {header}"
+                );
+            }
+            let subject = if mode == AuthMode::Off { "" } else { "alice" };
+            assert_eq!(call(&layer, CHECK, Some(&valid)).await, Ok(subject.to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn scopes_are_needed_where_the_rules_say() {
+        let scopes = HashMap::from([(format!("{SERVICE}/*"), vec!["read".to_owned()])]);
+        let rules = AccessRules { scopes, ..AccessRules::default() };
+        let layer = layer(AuthMode::Optional, &rules);
+        let with = |scopes: &[&str]| format!("Bearer {}", token("a", scopes));
+        assert_eq!(call(&layer, CHECK, Some(&with(&["read", "write"]))).await, Ok("a".to_owned()));
+        assert_eq!(call(&layer, CHECK, Some(&with(&["write"]))).await, Err(Kind::PermissionDenied));
+        assert_eq!(call(&layer, CHECK, None).await, Err(Kind::Unauthenticated));
+    }
+
+    #[tokio::test]
+    async fn a_public_method_asks_nothing_and_an_unknown_one_does() {
+        let rules = AccessRules { public: vec![CHECK.to_owned()], ..AccessRules::default() };
+        let layer = layer(AuthMode::Required, &rules);
+        assert_eq!(call(&layer, CHECK, None).await, Ok(String::new()));
+        assert_eq!(call(&layer, "/no.Such/Method", None).await, Err(Kind::Unauthenticated));
+    }
+
+    #[test]
+    fn a_rule_for_nothing_is_found() {
+        let rules =
+            AccessRules { public: vec![CHECK.to_owned(), "/a.B/C".to_owned()], ..AccessRules::default() };
+        let mut methods = Methods::empty();
+        methods.add(SERVICE, DESCRIPTOR).expect("the health service");
+        assert_eq!(rules.unmatched(&methods), Some("/a.B/C"));
+    }
+}

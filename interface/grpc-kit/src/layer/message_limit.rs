@@ -1,0 +1,242 @@
+//! Bounds the size of one message in both directions, by the length that precedes it: too large a message is refused
+//! before it is read into memory or sent.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower::{BoxError, Layer, Service};
+
+use crate::{
+    failure::{Failure, Kind, render},
+    frames::FrameReader,
+};
+
+/// Adds [`MessageLimit`] to a stack.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageLimitLayer {
+    max_bytes: usize,
+}
+
+impl MessageLimitLayer {
+    /// No message above this many bytes, as sent: after compression.
+    pub const fn new(max_bytes: usize) -> Self {
+        Self { max_bytes }
+    }
+}
+
+impl<S> Layer<S> for MessageLimitLayer {
+    type Service = MessageLimit<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MessageLimit { inner, max_bytes: self.max_bytes }
+    }
+}
+
+/// Fails a request body, and ends an answer, with RESOURCE_EXHAUSTED at a message that is too large.
+#[derive(Clone, Debug)]
+pub struct MessageLimit<S> {
+    inner: S,
+    max_bytes: usize,
+}
+
+impl<S, B, RB> Service<Request<B>> for MessageLimit<S>
+where
+    S: Service<Request<LimitedRequest<B>>, Response = Response<RB>>,
+{
+    type Response = Response<LimitedResponse<RB>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let limit = Limit::new(self.max_bytes);
+        let request = request.map(|inner| LimitedRequest { inner, limit });
+        ResponseFuture { inner: self.inner.call(request), max_bytes: self.max_bytes }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    frames: FrameReader,
+    max_bytes: usize,
+}
+
+impl Limit {
+    fn new(max_bytes: usize) -> Self {
+        Self { frames: FrameReader::default(), max_bytes }
+    }
+
+    fn check(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+        let mut largest = 0;
+        self.frames.read(chunk, |length| largest = largest.max(length));
+        if largest <= self.max_bytes {
+            return Ok(());
+        }
+        let text = format!("a message of {largest} bytes is above the limit of {} bytes", self.max_bytes);
+        Err(Failure::new(Kind::Overloaded, text).with_reason("MESSAGE_TOO_LARGE"))
+    }
+}
+
+pin_project! {
+    /// Waits for the head of the answer.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        max_bytes: usize,
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<LimitedResponse<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        let limit = Limit::new(*this.max_bytes);
+        Poll::Ready(Ok(response.map(|inner| LimitedResponse { inner: Some(inner), limit })))
+    }
+}
+
+pin_project! {
+    /// A request body that fails at a message that is too large, with the status to answer.
+    #[derive(Debug)]
+    pub struct LimitedRequest<B> {
+        #[pin]
+        inner: B,
+        limit: Limit,
+    }
+}
+
+impl<B> Body for LimitedRequest<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let Some(frame) = ready!(this.inner.poll_frame(cx)) else { return Poll::Ready(None) };
+        let frame = frame.map_err(Into::into)?;
+        if let Some(chunk) = frame.data_ref() {
+            this.limit.check(chunk).map_err(|failure| render::status(&failure.untouched()))?;
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+pin_project! {
+    /// An answer's body that ends at a message that is too large.
+    #[derive(Debug)]
+    pub struct LimitedResponse<B> {
+        #[pin]
+        inner: Option<B>,
+        limit: Limit,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for LimitedResponse<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let frame = ready!(inner.poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(chunk) = frame.data_ref()
+            && let Err(failure) = this.limit.check(chunk)
+        {
+            this.inner.set(None);
+            return Poll::Ready(Some(Ok(Frame::trailers(render::trailers(&failure)))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt as _, Full};
+    use tonic::{Code, Status};
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    fn message(length: u8) -> Full<Bytes> {
+        let mut bytes = vec![0, 0, 0, 0, length];
+        bytes.extend(std::iter::repeat_n(7, usize::from(length)));
+        Full::from(bytes)
+    }
+
+    #[tokio::test]
+    async fn a_request_at_the_limit_passes_and_one_above_fails() {
+        for (length, code) in [(8, None), (9, Some(Code::ResourceExhausted))] {
+            let service = service_fn(|request: Request<LimitedRequest<Full<Bytes>>>| async {
+                let read = request.into_body().collect().await.map(|_| ());
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("{:?}", code_of(read)))))
+            });
+            let layer = MessageLimitLayer::new(8);
+            let response =
+                layer.layer(service).oneshot(Request::new(message(length))).await.expect("an answer");
+            let LimitedResponse { inner, .. } = response.into_body();
+            let text = inner.expect("a body").collect().await.expect("text").to_bytes();
+            assert_eq!(text, format!("{code:?}"));
+        }
+    }
+
+    fn code_of(read: Result<(), BoxError>) -> Option<Code> {
+        read.err().map(|error| Status::from_error(error).code())
+    }
+
+    #[tokio::test]
+    async fn an_answer_above_the_limit_ends_with_trailers() {
+        let service = service_fn(|_: Request<LimitedRequest<Full<Bytes>>>| async {
+            Ok::<_, Infallible>(Response::new(message(9)))
+        });
+        let layer = MessageLimitLayer::new(8);
+        let response = layer.layer(service).oneshot(Request::new(message(1))).await.expect("an answer");
+        let mut body = response.into_body();
+        let frame = body.frame().await.expect("a frame").expect("no error");
+        let code = render::code_of(frame.trailers_ref().expect("trailers"));
+        assert_eq!(code, Some(Code::ResourceExhausted));
+        assert!(body.frame().await.is_none());
+    }
+}

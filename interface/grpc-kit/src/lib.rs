@@ -1,0 +1,99 @@
+//! A generic gRPC kit: register a servicer and get routing, reflection and health from one call, a stack of layers in
+//! an order that is decided once, and a server that ends in bounded time. It knows no domain and depends on no other
+//! crate of the workspace.
+//!
+//! # Serving
+//!
+//! ```
+//! # mod echo {
+//! #     tonic::include_proto!("kit.test.v1");
+//! #     pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/echo.bin"));
+//! # }
+//! # use echo::{EchoReply, EchoRequest, echo_server::{Echo, EchoServer}};
+//! use hive_grpc_kit::{
+//!     call::Call, drain::Shutdown, failure::Failure, server::{builder::ServerBuilder, config::{Config, Environment}},
+//!     servicer,
+//! };
+//! use tonic::{Request, Response, Status, Streaming};
+//!
+//! struct Servicer;
+//!
+//! #[tonic::async_trait]
+//! impl Echo for Servicer {
+//!     async fn unary(&self, request: Request<EchoRequest>) -> Result<Response<EchoReply>, Status> {
+//!         let principal = Call::of(&request).and_then(|call| Some(call.principal()?.subject().to_owned()));
+//!         let EchoRequest { text, .. } = request.into_inner();
+//!         if text.is_empty() {
+//!             return Err(Failure::invalid("text", "must not be empty").into());
+//!         }
+//!         Ok(Response::new(EchoReply { text, principal: principal.unwrap_or_default() }))
+//!     }
+//! #   type ServerStreamStream = futures_util::stream::Empty<Result<EchoReply, Status>>;
+//! #   type BidiStream = futures_util::stream::Empty<Result<EchoReply, Status>>;
+//! #   async fn server_stream(&self, _: Request<EchoRequest>) -> Result<Response<Self::ServerStreamStream>, Status> {
+//! #       Ok(Response::new(futures_util::stream::empty()))
+//! #   }
+//! #   async fn client_stream(&self, _: Request<Streaming<EchoRequest>>) -> Result<Response<EchoReply>, Status> {
+//! #       Ok(Response::new(EchoReply::default()))
+//! #   }
+//! #   async fn bidi(&self, _: Request<Streaming<EchoRequest>>) -> Result<Response<Self::BidiStream>, Status> {
+//! #       Ok(Response::new(futures_util::stream::empty()))
+//! #   }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config { port: 0, ..Config::default() };
+//! let builder = ServerBuilder::new(config, Environment::Development)
+//!     .register(servicer!(EchoServer, Servicer), echo::DESCRIPTOR);
+//! let database = builder.health().dependency("database");
+//! database.up(); // whoever knows reports; nobody asks during a call
+//! let server = builder.build()?;
+//!
+//! let shutdown = Shutdown::new();
+//! tokio::spawn(shutdown.clone().advance_on_signals()); // SIGTERM drains, a second one stops
+//! # shutdown.drain();
+//! let drained = server.bind_and_serve(&shutdown).await?;
+//! assert_eq!(drained.cut_off, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Adding a layer
+//!
+//! A layer is one file in [`layer`]: its settings, an `XLayer`, an `X<S>`, a future, tests. The steps:
+//!
+//! 1. `XLayer` holds what all calls share behind one `Arc`, since a stack is cloned for every connection. It takes its
+//!    settings as arguments, not as the server's configuration, so that it can be used alone.
+//! 2. `X<S>` is `Service<Request<B>>` over any `S: Service<Request<B>, Response = Response<RB>>` with
+//!    `S::Error: Into<Failure>`, and its own error is [`failure::Failure`]. `poll_ready` only asks the service below:
+//!    a layer that cannot take a call refuses it in `call`.
+//! 3. Get the call's record with [`call::Call::enter`]: the method, the clock, the principal. What is kept per method
+//!    is a vector indexed by the method's id, made in `XLayer::new`.
+//! 4. Choose the future. A layer that lets through or refuses answers [`early::Early`]; one that looks at the outcome
+//!    implements [`observe::Observer`] and wraps with [`observe::ResponseFuture`]; else write a named
+//!    `pin_project!` future. Never box: it is paid by every call.
+//! 5. What must live as long as the call moves from the future into the answer's body, since a stream runs on after
+//!    its head. Release it on drop, so that a cancelled call counts too.
+//! 6. Put it into [`server::stack`] with its reason for the place, into the `Stack` type, and into the test of the order.
+//! 7. Test it alone with `tower::service_fn`, including a dropped future, and once over a socket in `tests/it`.
+//!
+//! What refuses calls belongs below [`layer::logging`] and above [`layer::catch_panic`]; what only looks, above it.
+
+#![warn(missing_docs)]
+
+pub mod access_log;
+pub mod auth;
+pub mod call;
+pub mod drain;
+pub mod early;
+pub mod failure;
+mod frames;
+pub mod health;
+pub mod layer;
+pub mod methods;
+pub mod observe;
+pub mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod trace_context;

@@ -1,0 +1,241 @@
+//! Watching a call to its end, once for all layers that only look: the outcome is in the headers of a trailers-only
+//! answer, in the trailers of a body, in a refusal by a layer below, or it is a cancellation, known by the drop.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tonic::Code;
+
+use crate::failure::{Failure, codes, render};
+
+/// What a layer that looks does with a call.
+pub trait Observer {
+    /// A piece of the answer's body goes out.
+    fn sent(&mut self, _chunk: &[u8]) {}
+
+    /// The call ended with this code. Called exactly once, on drop at the latest: a call dropped before its end is
+    /// [`Code::Cancelled`].
+    fn ended(&mut self, code: Code);
+}
+
+/// Calls [`Observer::ended`] exactly once.
+#[derive(Debug)]
+struct Ending<O: Observer>(Option<O>);
+
+impl<O: Observer> Ending<O> {
+    fn end(&mut self, code: Code) {
+        if let Some(mut observer) = self.0.take() {
+            observer.ended(code);
+        }
+    }
+}
+
+impl<O: Observer> Drop for Ending<O> {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+pin_project! {
+    /// Waits for the head of the answer, then hands the observer on to the body.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F, O: Observer> {
+        #[pin]
+        inner: F,
+        ending: Ending<O>,
+    }
+}
+
+impl<F, O: Observer> ResponseFuture<F, O> {
+    /// Observes this call.
+    pub fn new(inner: F, observer: O) -> Self {
+        Self { inner, ending: Ending(Some(observer)) }
+    }
+}
+
+impl<F, B, E, O> Future for ResponseFuture<F, O>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+    E: Into<Failure>,
+    O: Observer,
+{
+    type Output = Result<Response<ObservedBody<B, O>>, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        Poll::Ready(match ready!(this.inner.poll(cx)) {
+            Ok(response) => {
+                if let Some(code) = head_code(&response) {
+                    this.ending.end(code);
+                }
+                let ending = Ending(this.ending.0.take());
+                Ok(response.map(|inner| ObservedBody { inner, ending }))
+            }
+            Err(refusal) => {
+                let failure = refusal.into();
+                this.ending.end(codes::code(failure.kind()));
+                Err(failure)
+            }
+        })
+    }
+}
+
+/// The code an answer's head already decides: a trailers-only answer, or one that is no gRPC.
+fn head_code<B: Body>(response: &Response<B>) -> Option<Code> {
+    render::code_of(response.headers()).or_else(|| (!response.status().is_success()).then_some(Code::Unknown))
+}
+
+pin_project! {
+    /// Passes the body on and looks for its end.
+    #[derive(Debug)]
+    pub struct ObservedBody<B, O: Observer> {
+        #[pin]
+        inner: B,
+        ending: Ending<O>,
+    }
+}
+
+impl<B, O> Body for ObservedBody<B, O>
+where
+    B: Body<Data = Bytes>,
+    O: Observer,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(chunk), Some(observer)) = (frame.data_ref(), &mut this.ending.0) {
+                    observer.sent(chunk);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    this.ending.end(render::code_of(trailers).unwrap_or(Code::Unknown));
+                }
+            }
+            Some(Err(_)) => this.ending.end(Code::Internal),
+            // An answer without a status at its end is what gRPC calls UNKNOWN.
+            None => this.ending.end(Code::Unknown),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{Ready, pending, ready},
+        sync::{Arc, Mutex},
+    };
+
+    use futures_util::FutureExt as _;
+    use http::{HeaderMap, HeaderValue};
+    use http_body_util::{BodyExt as _, Empty, StreamBody};
+
+    use super::*;
+    use crate::failure::Kind;
+
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<Code>>>);
+
+    impl Observer for Seen {
+        fn ended(&mut self, code: Code) {
+            self.0.lock().expect("no panic").push(code);
+        }
+    }
+
+    impl Seen {
+        fn codes(&self) -> Vec<Code> {
+            self.0.lock().expect("no panic").clone()
+        }
+    }
+
+    type Answer = Ready<Result<Response<Empty<Bytes>>, Failure>>;
+
+    #[test]
+    fn a_trailers_only_answer_ends_at_its_head() {
+        let seen = Seen::default();
+        let status = tonic::Status::not_found("no");
+        let answer: Answer = ready(Ok(status.into_http()));
+        let response = ResponseFuture::new(answer, seen.clone()).now_or_never().expect("ready");
+        assert_eq!(seen.codes(), [Code::NotFound]);
+        drop(response);
+        assert_eq!(seen.codes(), [Code::NotFound]);
+    }
+
+    #[test]
+    fn a_refusal_ends_with_its_code() {
+        let seen = Seen::default();
+        let answer: Answer = ready(Err(Failure::new(Kind::RateLimited, "slow down")));
+        let refused = ResponseFuture::new(answer, seen.clone()).now_or_never().expect("ready");
+        assert!(refused.is_err());
+        assert_eq!(seen.codes(), [Code::ResourceExhausted]);
+    }
+
+    #[test]
+    fn a_dropped_future_is_cancelled() {
+        let seen = Seen::default();
+        let mut call =
+            ResponseFuture::new(pending::<Result<Response<Empty<Bytes>>, Failure>>(), seen.clone());
+        assert!((&mut call).now_or_never().is_none());
+        drop(call);
+        assert_eq!(seen.codes(), [Code::Cancelled]);
+    }
+
+    async fn answer_with(trailers: Option<HeaderMap>, seen: &Seen, read: usize) {
+        let data = [Ok::<_, Failure>(Frame::data(Bytes::from_static(b"x")))];
+        let frames = data.into_iter().chain(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let answer = ready(Ok::<_, Failure>(Response::new(body)));
+        let mut body = ResponseFuture::new(answer, seen.clone()).await.expect("an answer").into_body();
+        for _ in 0..read {
+            if body.frame().await.is_none() {
+                break;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_trailers_decide() {
+        let seen = Seen::default();
+        let trailers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]);
+        answer_with(Some(trailers), &seen, 9).await;
+        assert_eq!(seen.codes(), [Code::Ok]);
+    }
+
+    #[tokio::test]
+    async fn a_body_dropped_before_its_trailers_is_cancelled() {
+        let seen = Seen::default();
+        answer_with(Some(HeaderMap::new()), &seen, 1).await;
+        assert_eq!(seen.codes(), [Code::Cancelled]);
+    }
+
+    #[tokio::test]
+    async fn a_body_without_trailers_is_unknown() {
+        let seen = Seen::default();
+        answer_with(None, &seen, 9).await;
+        assert_eq!(seen.codes(), [Code::Unknown]);
+    }
+}

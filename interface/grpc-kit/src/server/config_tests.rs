@@ -1,0 +1,86 @@
+//! Tests of the settings: defaults by the contract, bounds, and secrets that are never printed.
+
+use serde_json::json;
+
+use super::*;
+
+const GOOD_SECRET: &str = "7f3c9a1be84d4d0c92d65aa8f1c4e7b0";
+
+fn parse(value: serde_json::Value) -> Result<Config, serde_json::Error> {
+    serde_json::from_value(value)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_guide() {
+    let config = parse(json!({})).expect("all keys have defaults");
+    assert_eq!((config.port, config.max_workers, config.max_concurrent_rpcs), (50051, 10, 100));
+    assert_eq!((config.max_message_size, config.keepalive_time_ms), (4_194_304, 7_200_000));
+    assert!(config.enabled && config.reflection_enabled && config.health_check_enabled);
+    config.check(Environment::Development).expect("the defaults are usable in development");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_it() {
+    for value in [json!({"prot": 1}), json!({"auth": {"jwt_secrets": "x"}}), json!({"limits": {"rate": 1}})] {
+        let text = parse(value).expect_err("unknown").to_string();
+        assert!(text.contains("unknown field") && text.contains("expected"), "{text}");
+    }
+}
+
+#[test]
+fn bounds_name_their_key() {
+    for (value, key) in [
+        (json!({"max_workers": 0}), "GRPC__SERVER__MAX_WORKERS"),
+        (json!({"max_concurrent_rpcs": 10_001}), "GRPC__SERVER__MAX_CONCURRENT_RPCS"),
+        (json!({"max_message_size": 1023}), "GRPC__SERVER__MAX_MESSAGE_SIZE"),
+        (json!({"keepalive_timeout_ms": 0}), "GRPC__SERVER__KEEPALIVE_TIMEOUT_MS"),
+        (json!({"auth": {"leeway_seconds": 601}}), "GRPC__SERVER__AUTH__LEEWAY_SECONDS"),
+        (json!({"limits": {"low_priority_share": 0}}), "GRPC__SERVER__LIMITS__LOW_PRIORITY_SHARE"),
+        (json!({"limits": {"rate_burst": 5}}), "GRPC__SERVER__LIMITS__RATE_BURST"),
+        (json!({"limits": {"max_connections": 0}}), "GRPC__SERVER__LIMITS__MAX_CONNECTIONS"),
+        (json!({"limits": {"max_header_bytes": 10}}), "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES"),
+        (json!({"logging": {"success_sample": 0}}), "GRPC__SERVER__LOGGING__SUCCESS_SAMPLE"),
+    ] {
+        let error =
+            parse(value).expect("well formed").check(Environment::Development).expect_err("out of bounds");
+        assert!(error.to_string().starts_with(key), "{error}");
+    }
+}
+
+#[test]
+fn the_environment_decides_mode_and_address() {
+    let config = parse(json!({})).expect("defaults");
+    assert_eq!(config.auth_mode(Environment::Development), AuthMode::Off);
+    assert_eq!(config.address(Environment::Development).to_string(), "127.0.0.1:50051");
+    assert_eq!(config.auth_mode(Environment::Production), AuthMode::Required);
+    assert_eq!(config.address(Environment::Production).to_string(), "0.0.0.0:50051");
+    let explicit = parse(json!({"host": "::1", "auth": {"mode": "optional"}})).expect("well formed");
+    assert_eq!(explicit.address(Environment::Production).to_string(), "[::1]:50051");
+    assert_eq!(explicit.auth_mode(Environment::Development), AuthMode::Optional);
+}
+
+#[test]
+fn production_needs_strong_key_material() {
+    let none = parse(json!({})).expect("defaults").check(Environment::Production).expect_err("no keys");
+    assert!(matches!(none, ConfigError::NoKeyMaterial { .. }));
+    for weak in ["secret", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "change-me"] {
+        let config = parse(json!({"auth": {"jwt_secret": weak}})).expect("well formed");
+        let error = config.check(Environment::Production).expect_err("weak");
+        assert_eq!(error, ConfigError::WeakSecret { key: "GRPC__SERVER__AUTH__JWT_SECRET" });
+    }
+    let strong = parse(json!({"auth": {"jwt_secret": GOOD_SECRET}})).expect("well formed");
+    strong.check(Environment::Production).expect("strong");
+}
+
+#[test]
+fn nothing_prints_a_secret() {
+    let config = parse(json!({"auth": {"mode": "required", "jwt_secret": "hunter2"}})).expect("well formed");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for value in [json!({"public_key": "hunter2"}), json!({"jwks": "hunter2"})] {
+        let auth = parse(json!({"auth": value})).expect("well formed");
+        let error = auth.verifier(Environment::Production).expect_err("no key");
+        assert!(matches!(error, ConfigError::KeyMaterial { .. }) && !error.to_string().contains("hunter2"));
+    }
+    let misplaced = parse(json!({"auth": {"jwt_secret": {"hunter2": 1}}})).expect_err("no text");
+    assert!(!misplaced.to_string().contains("hunter2"));
+}

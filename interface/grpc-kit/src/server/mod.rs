@@ -1,0 +1,10 @@
+//! The server: its settings, what is registered, the stack of layers, and serving until drained.
+
+pub mod builder;
+pub mod config;
+mod connection;
+mod preface;
+mod reflection;
+pub mod router;
+pub mod serve;
+pub mod stack;

@@ -1,0 +1,157 @@
+//! Serving until drained: accept, serve, and end in bounded time.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{
+    config::Config,
+    connection::{Entry, Transport},
+};
+use crate::{
+    call::Connection,
+    drain::{Draining, Shutdown},
+    health::HealthReporter,
+};
+
+/// How long to leave the system alone that has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A server put together by [`ServerBuilder`](super::builder::ServerBuilder).
+#[derive(Debug)]
+pub struct Server {
+    entry: Entry,
+    transport: Transport,
+    address: SocketAddr,
+    drain: Duration,
+    max_connections: usize,
+    health: HealthReporter,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut off with calls still running; 0 when all finished in time.
+    pub cut_off: usize,
+}
+
+impl Server {
+    pub(super) fn new(
+        entry: Entry,
+        transport: Transport,
+        config: &Config,
+        address: SocketAddr,
+        health: HealthReporter,
+    ) -> Self {
+        let drain = Duration::from_millis(config.shutdown.drain_ms);
+        Self { entry, transport, address, drain, max_connections: config.limits.max_connections, health }
+    }
+
+    /// The configured address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The state of health of this server.
+    pub fn health(&self) -> HealthReporter {
+        self.health.clone()
+    }
+
+    /// Listens on the configured address, then [serves](Self::serve).
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind_and_serve(self, shutdown: &Shutdown) -> std::io::Result<Drained> {
+        let listener = TcpListener::bind(self.address).await?;
+        Ok(self.serve(listener, shutdown).await)
+    }
+
+    /// Serves until the shutdown. First stage: health says NOT_SERVING, no connection is accepted any more, the open
+    /// ones get GOAWAY, and what runs, streams included, may finish within the drain time. What is left at its end, or
+    /// at the second stage, is cut off.
+    pub async fn serve(self, listener: TcpListener, shutdown: &Shutdown) -> Drained {
+        let mut connections = JoinSet::new();
+        let mut draining = shutdown.draining();
+        self.health.running();
+        loop {
+            tokio::select! {
+                biased;
+                () = draining.draining() => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = listener.accept(), if connections.len() < self.max_connections => match accepted {
+                    Ok((stream, peer)) => self.start(&mut connections, stream, Some(peer), shutdown),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        self.health.drain();
+        drop(listener);
+        self.finish(connections, draining).await
+    }
+
+    /// Serves one connection that is there already, for instance in memory, until it or the server ends.
+    pub async fn serve_connection(
+        self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        shutdown: &Shutdown,
+    ) -> Drained {
+        let mut connections = JoinSet::new();
+        let mut draining = shutdown.draining();
+        self.health.running();
+        self.spawn(&mut connections, io, None, shutdown);
+        tokio::select! {
+            () = draining.draining() => {}
+            _ = connections.join_next() => {}
+        }
+        self.health.drain();
+        self.finish(connections, draining).await
+    }
+
+    fn start(
+        &self,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: Option<SocketAddr>,
+        shutdown: &Shutdown,
+    ) {
+        // Calls are small: waiting to fill packets only delays them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection broke");
+            return;
+        }
+        self.spawn(connections, stream, peer, shutdown);
+    }
+
+    fn spawn(
+        &self,
+        connections: &mut JoinSet<()>,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Option<SocketAddr>,
+        shutdown: &Shutdown,
+    ) {
+        let connection = Arc::new(Connection { peer, draining: shutdown.draining() });
+        connections.spawn(self.transport.clone().serve(io, self.entry.clone(), connection));
+    }
+
+    async fn finish(&self, mut connections: JoinSet<()>, mut draining: Draining) -> Drained {
+        let finished = async { while connections.join_next().await.is_some() {} };
+        tokio::select! {
+            _ = timeout(self.drain, finished) => {}
+            () = draining.stopped() => {}
+        }
+        let cut_off = connections.len();
+        if cut_off > 0 {
+            tracing::warn!(connections = cut_off, "connections with running calls were cut off");
+        }
+        connections.shutdown().await;
+        Drained { cut_off }
+    }
+}

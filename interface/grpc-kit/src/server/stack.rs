@@ -1,0 +1,143 @@
+//! The layers around a servicer, outermost first, in the one function that decides their order.
+
+use std::sync::Arc;
+
+use tower::{Layer as _, ServiceBuilder};
+
+use super::config::{AuthMode, Config, some_millis};
+use crate::{
+    access_log::AccessLog,
+    auth::Verifier,
+    layer::{
+        admission::{Admission, AdmissionLayer},
+        auth::{AccessRules, Auth, AuthLayer},
+        catch_panic::{CatchPanic, CatchPanicLayer},
+        deadline::{Deadline, DeadlineLayer},
+        error::{Error, ErrorLayer},
+        logging::{Logging, LoggingLayer},
+        message_limit::{MessageLimit, MessageLimitLayer},
+        metrics::{Metrics, MetricsLayer},
+        rate_limit::{RateLimit, RateLimitLayer},
+        request_id::{RequestId, RequestIdLayer},
+        tracing::{Tracing, TracingLayer},
+    },
+    methods::Methods,
+    trace_context::SpanLink,
+};
+
+/// The servicer's layers. The type is the order, outermost first.
+pub type Stack<S> = RequestId<
+    Error<Metrics<Tracing<Logging<Admission<Deadline<Auth<RateLimit<CatchPanic<MessageLimit<S>>>>>>>>>>,
+>;
+
+/// The layers of health and reflection: seen, but never refused.
+pub type OperationsStack<S> = RequestId<Error<Metrics<CatchPanic<MessageLimit<S>>>>>;
+
+/// What the layers need besides the settings.
+#[derive(Clone, Default)]
+pub struct Parts {
+    /// Where calls are logged.
+    pub access_log: Option<AccessLog>,
+    /// Joins spans to the tracing system.
+    pub span_link: Option<Arc<dyn SpanLink>>,
+    /// Verifies tokens.
+    pub verifier: Option<Arc<Verifier>>,
+    /// Which methods are public, and which need scopes.
+    pub access: AccessRules,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+/// Puts the layers around a servicer.
+pub fn stack<S>(
+    config: &Config,
+    mode: AuthMode,
+    methods: &Arc<Methods>,
+    metrics: MetricsLayer,
+    parts: Parts,
+    servicer: S,
+) -> Stack<S> {
+    let limit = config.max_concurrent_rpcs as usize;
+    let low_limit = config.low_priority_limit();
+    let low_methods = &config.limits.low_priority_methods;
+    let (rate, burst) = config.rate();
+    let methods = || Arc::clone(methods);
+    ServiceBuilder::new()
+        // Outermost: every answer, refusals included, carries the id, and the clock of the call starts here.
+        .layer(RequestIdLayer::new(methods()))
+        // Above all that refuses, so that every refusal is rendered; below the id, which it writes into the status.
+        .layer(ErrorLayer::new(methods()))
+        // Above all that refuses, so that refusals are counted; below the rendering, so that it sees their kind.
+        .layer(metrics)
+        // Above the logging, so that the line is written inside the span; below the metrics, whose time it is part of.
+        .layer(TracingLayer::new(methods(), parts.span_link))
+        // Above admission and auth: a refused call is logged like any other.
+        .layer(LoggingLayer::new(methods(), parts.access_log, config.logging.success_sample))
+        // Before anything that costs: a full server sheds at the price of one atomic. Sheds outside, limits inside.
+        .layer(AdmissionLayer::new(methods(), limit, low_limit, low_methods))
+        // Inside admission, so that a call whose time is up gives its place back; around all work, token checks included.
+        .layer(DeadlineLayer::new(
+            methods(),
+            some_millis(config.deadline.default_ms),
+            some_millis(config.deadline.max_ms),
+        ))
+        // Before the rate limit, which counts by who calls.
+        .layer(AuthLayer::new(methods(), mode, parts.verifier, &parts.access))
+        // The last refusal: only calls that would be served use up an allowance.
+        .layer(RateLimitLayer::new(methods(), rate, burst))
+        // Directly around the servicer: a panic becomes a failure that all layers above see as one.
+        .layer(CatchPanicLayer)
+        // Innermost: messages are read and written by the servicer alone.
+        .layer(MessageLimitLayer::new(config.max_message_size))
+        .service(servicer)
+}
+
+/// Puts the fewer layers around health and reflection: probes must get through when the server is full, and tools
+/// before they have a token.
+pub fn operations_stack<S>(
+    config: &Config,
+    methods: &Arc<Methods>,
+    metrics: MetricsLayer,
+    servicer: S,
+) -> OperationsStack<S> {
+    let limited = MessageLimitLayer::new(config.max_message_size).layer(servicer);
+    ServiceBuilder::new()
+        .layer(RequestIdLayer::new(Arc::clone(methods)))
+        .layer(ErrorLayer::new(Arc::clone(methods)))
+        .layer(metrics)
+        .layer(CatchPanicLayer)
+        .service(limited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The layers of a stack type, outermost first.
+    fn order<T>() -> Vec<&'static str> {
+        let name = std::any::type_name::<T>();
+        name.split('<').map(|part| part.rsplit("::").next().unwrap_or(part)).collect()
+    }
+
+    #[test]
+    fn the_order_is_the_documented_one() {
+        #[rustfmt::skip]
+        let documented = [
+            "RequestId", "Error", "Metrics", "Tracing", "Logging", "Admission", "Deadline", "Auth", "RateLimit",
+            "CatchPanic", "MessageLimit",
+        ];
+        let order = order::<Stack<()>>();
+        assert_eq!(order[..documented.len()], documented);
+        assert_eq!(order.len(), documented.len() + 1);
+    }
+
+    #[test]
+    fn health_and_reflection_meet_no_layer_that_refuses() {
+        let order = order::<OperationsStack<()>>();
+        assert!(!order.iter().any(|layer| ["Admission", "Auth", "RateLimit"].contains(layer)));
+    }
+}

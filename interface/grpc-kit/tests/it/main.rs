@@ -1,0 +1,7 @@
+//! The server as its clients see it, over real sockets and in memory.
+
+mod calls;
+mod lifecycle;
+mod operations;
+mod refusals;
+mod servicer;

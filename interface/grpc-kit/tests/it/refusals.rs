@@ -1,0 +1,142 @@
+//! Every way a call is refused before its servicer, over a socket.
+
+use hive_grpc_kit::{
+    layer::{auth::AccessRules, metrics},
+    server::{builder::BuildError, config::Environment},
+    testing::{TEST_SECRET, token},
+};
+use serde_json::{Value, json};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use crate::servicer::{EchoRequest, Running, ask, builder};
+
+fn with_auth(mode: &str) -> Value {
+    json!({"auth": {"mode": mode, "jwt_secret": String::from_utf8_lossy(TEST_SECRET)}})
+}
+
+fn signed(text: &str, scopes: &[&str]) -> Request<EchoRequest> {
+    let mut request = Request::new(ask(text));
+    let value = format!("Bearer {}", token("alice", scopes));
+    request.metadata_mut().insert("authorization", value.parse().expect("a value"));
+    request
+}
+
+fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().expect("error info").reason.clone()
+}
+
+#[tokio::test]
+async fn tokens_and_scopes_decide() {
+    let scopes =
+        std::collections::HashMap::from([("/kit.test.v1.Echo/Unary".to_owned(), vec!["echo".to_owned()])]);
+    let rules = AccessRules { public: vec!["/kit.test.v1.Echo/Bidi".to_owned()], scopes };
+    let running = Running::start_with(with_auth("required"), |builder| builder.access(rules)).await;
+    let mut client = running.client().await;
+    let missing = client.unary(ask("a")).await.expect_err("no token");
+    let mut wrong = Request::new(ask("a"));
+    wrong.metadata_mut().insert("authorization", "Bearer a.b.c".parse().expect("a value"));
+    let wrong = client.unary(wrong).await.expect_err("no valid token");
+    assert_eq!((missing.code(), missing.message()), (wrong.code(), wrong.message()));
+    assert_eq!(missing.code(), Code::Unauthenticated);
+    let unscoped = client.unary(signed("a", &["other"])).await.expect_err("no scope");
+    assert_eq!(unscoped.code(), Code::PermissionDenied);
+    for _ in 0..2 {
+        let reply = client.unary(signed("a", &["echo"])).await.expect("allowed").into_inner();
+        assert_eq!(reply.principal, "alice");
+    }
+    client.bidi(futures_util::stream::empty()).await.expect("public");
+    let unauthenticated = [("grpc_method", "Unary"), ("grpc_code", "UNAUTHENTICATED")];
+    assert_eq!(running.recorded.value(metrics::HANDLED, &unauthenticated), Some(2.0));
+    let log = running.log();
+    assert!(log.iter().any(|line| line["status"] == "OK" && line["principal"] == "alice"));
+    assert!(log.iter().any(|line| line["status"] == "UNAUTHENTICATED"));
+}
+
+#[tokio::test]
+async fn a_full_server_sheds_and_recovers() {
+    let running = Running::start(json!({"max_concurrent_rpcs": 1})).await;
+    let (mut client, mut other) = (running.client().await, running.client().await);
+    let waiting = tokio::spawn(async move { client.unary(ask("wait")).await });
+    running.gate.one_waits().await;
+    let status = other.unary(ask("a")).await.expect_err("full");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    assert!(status.get_error_details().retry_info().is_some());
+    running.gate.open.add_permits(1);
+    waiting.await.expect("no panic").expect("an answer");
+    // The place is free once the server has dropped the answer's body, just after the client has read it.
+    loop {
+        match other.unary(ask("a")).await {
+            Ok(_) => break,
+            Err(status) => assert_eq!(status.code(), Code::ResourceExhausted),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_above_its_rate_is_told_to_wait() {
+    let running = Running::start(json!({"limits": {"rate_per_second": 1, "rate_burst": 2}})).await;
+    let mut client = running.client().await;
+    for _ in 0..2 {
+        client.unary(ask("a")).await.expect("within the burst");
+    }
+    let status = client.unary(ask("a")).await.expect_err("too often");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "RATE_LIMITED"));
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_call_on_both_sides() {
+    let running = Running::start(json!({"deadline": {"max_ms": 20}})).await;
+    let mut client = running.client().await;
+    let mut request = Request::new(ask("wait"));
+    request.set_timeout(std::time::Duration::from_secs(600));
+    let status = client.unary(request).await.expect_err("too late");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    running.gate.one_was_dropped().await;
+    let mut request = Request::new(EchoRequest { text: "stubborn".into(), count: 1 });
+    request.metadata_mut().insert("grpc-timeout", "30m".parse().expect("a value"));
+    let mut replies = client.server_stream(request).await.expect("a stream").into_inner();
+    replies.message().await.expect("a message").expect("the first");
+    assert_eq!(replies.message().await.expect_err("too late").code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn unknown_methods_and_services_are_unimplemented_and_grow_no_labels() {
+    let running = Running::start(json!({})).await;
+    let mut channel = tonic::client::Grpc::new(running.channel().await);
+    for path in ["/kit.test.v1.Echo/Nope", "/no.Such/Method", "/"] {
+        channel.ready().await.expect("connected");
+        let codec = tonic_prost::ProstCodec::<EchoRequest, EchoRequest>::default();
+        let path = http::uri::PathAndQuery::from_static(path);
+        let status = channel.unary(Request::new(ask("a")), path, codec).await.expect_err("unknown");
+        assert_eq!(status.code(), Code::Unimplemented);
+    }
+    let labels = [("grpc_method", "unknown"), ("grpc_code", "UNIMPLEMENTED")];
+    assert_eq!(running.recorded.value(metrics::HANDLED, &labels), Some(3.0));
+    assert_eq!(running.recorded.value(metrics::HANDLED, &[("grpc_method", "Nope")]), None);
+}
+
+#[tokio::test]
+async fn plain_http_is_told_so() {
+    let running = Running::start(json!({})).await;
+    let mut channel = running.channel().await;
+    let request =
+        http::Request::get("/kit.test.v1.Echo/Unary").body(tonic::body::Body::empty()).expect("a request");
+    let response = tower::Service::call(&mut channel, request).await.expect("an answer");
+    assert_eq!(response.status(), http::StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_right_is_not_built() {
+    let build = |config: Value, change: fn(AccessRules) -> AccessRules| {
+        let config = serde_json::from_value(config).expect("settings");
+        let (builder, _) = builder(config, Environment::Production);
+        builder.access(change(AccessRules::default())).build().map(|_| ())
+    };
+    let keyless = build(json!({}), |rules| rules).expect_err("no key material");
+    assert!(keyless.to_string().starts_with("GRPC__SERVER__AUTH__JWT_SECRET"));
+    let off = json!({"auth": {"mode": "off"}});
+    build(off.clone(), |rules| rules).expect("authentication off by decision");
+    let slip = build(off, |rules| AccessRules { public: vec!["/kit.test.v1.Echo/Unry".into()], ..rules });
+    assert!(matches!(slip, Err(BuildError::Config(_))));
+}

@@ -1,0 +1,71 @@
+//! The REST interfaces and the scrape port.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hive_application::tickets::{TicketApi, TokenConfig};
+use hive_grpc_kit::drain::Shutdown;
+use hive_grpc_kit::health::HealthReporter;
+use hive_http::health::Health;
+use hive_http::metrics::Scrape;
+use hive_http::router::{Platform, app, orchestration, scrape_only, tickets};
+use hive_jwt::Hs256TokenIssuer;
+use tokio::net::TcpListener;
+
+use super::gate::Gate;
+use super::metrics::Metrics;
+use super::ready;
+use crate::wire::Hive;
+
+/// The name under which `/health` tells of all roles in one process.
+const SERVICE: &str = "hive";
+
+/// The tickets as callers use them. Without a key, tokens are signed with one that ends with this process.
+pub(super) fn ticket_api(hive: &Hive, key: Option<&[u8]>) -> Result<TicketApi, hive_jwt::EmptyKey> {
+    let ground = &hive.ground;
+    let own = format!("{}{}", ground.ids.uuid(), ground.ids.uuid());
+    let issuer = Hs256TokenIssuer::new(key.unwrap_or(own.as_bytes()))?;
+    let (clock, ids) = (Arc::clone(&ground.clock), Arc::clone(&ground.ids));
+    Ok(TicketApi::new(hive.tickets.clone(), clock, ids, Arc::new(issuer), TokenConfig::default()))
+}
+
+/// The union of all routes, and the metrics alone.
+pub(super) fn routers(
+    hive: &Hive,
+    api: TicketApi,
+    gate: &Gate,
+    metrics: &Arc<Metrics>,
+    reporters: &[HealthReporter],
+) -> [Router; 2] {
+    let scrape: Scrape = {
+        let metrics = Arc::clone(metrics);
+        Arc::new(move || metrics.render())
+    };
+    let platform = Platform {
+        health: Health::new(SERVICE, env!("CARGO_PKG_VERSION"), ready::checks(hive, reporters)),
+        scrape: Arc::clone(&scrape),
+        metrics: Arc::clone(metrics) as _,
+        ids: Arc::clone(&hive.ground.ids),
+    };
+    let roles = [tickets(api), orchestration(hive.orchestration.clone())];
+    [app(platform, roles.map(|role| gate.before(role))), scrape_only(scrape)]
+}
+
+/// Serves until the shutdown; what runs then has the drain time to finish.
+pub(super) async fn serve(router: Router, listener: TcpListener, shutdown: Shutdown, drain: Duration) {
+    let mut begun = shutdown.draining();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { begun.draining().await });
+    let mut ending = shutdown.draining();
+    let end = async move {
+        ending.draining().await;
+        // Whichever comes first; both mean that what still runs is cut off.
+        let _ = tokio::time::timeout(drain, ending.stopped()).await;
+    };
+    tokio::select! {
+        served = serving => if let Err(error) = served {
+            tracing::error!(%error, "HTTP is not served any more");
+        },
+        () = end => tracing::warn!("HTTP requests that still ran were cut off"),
+    }
+}

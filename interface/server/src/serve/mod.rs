@@ -1,0 +1,165 @@
+//! The ports: which server listens where, and how all of them end together.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `grpc` | one gRPC server a role |
+//! | `servicer` | what every servicer gets from the kit: the caller's name, the end of streams |
+//! | `http` | the REST interfaces and the scrape port |
+//! | `gate` | tokens of REST callers |
+//! | `ready` | whether the databases answer |
+//! | `metrics` | what is measured |
+
+mod gate;
+mod grpc;
+mod http;
+pub(crate) mod metrics;
+mod ready;
+mod servicer;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hive_grpc_kit::auth::Verifier;
+use hive_grpc_kit::drain::Shutdown;
+use hive_grpc_kit::server::config::{Config, Environment};
+use hive_grpc_kit::server::serve::Server;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use crate::exit::Failure;
+use crate::serve::gate::Gate;
+use crate::serve::metrics::Metrics;
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::wire::Hive;
+
+/// What is to be served, checked before anything starts.
+pub(crate) struct Plan {
+    config: Config,
+    environment: Environment,
+    ports: [(&'static str, u16); 5],
+    gate: Gate,
+    token_key: Option<Vec<u8>>,
+}
+
+impl Plan {
+    /// Checks the settings of all servers.
+    pub(crate) fn check(settings: &Settings) -> Result<Self, Failure> {
+        let wrong = |message: String| Failure::Usage(format!("wrong settings\n{message}"));
+        let (config, environment) = (settings.grpc.config(), Environment::from(settings.environment));
+        config.check(environment).map_err(|error| wrong(error.to_string()))?;
+        let verifier = config.verifier(environment).map_err(|error| wrong(error.to_string()))?;
+        let token_key = config.auth.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec());
+        if token_key.is_none() && environment != Environment::Development {
+            return Err(wrong("JWT_SECRET_KEY is needed to sign the tokens of tickets".to_owned()));
+        }
+        let gate = Gate::new(config.auth_mode(environment), verifier.map(Arc::<Verifier>::new));
+        let ports = [
+            ("registry", config.port),
+            ("tickets", settings.tickets.grpc_port),
+            ("orchestration", settings.orchestration.grpc_port),
+            ("http", settings.http_port),
+            ("metrics", settings.prometheus_port),
+        ];
+        Ok(Plan { config, environment, ports, gate, token_key })
+    }
+
+    /// The threads that serve.
+    pub(crate) fn runtime(&self) -> Result<Runtime, Failure> {
+        self.config.runtime().map_err(|error| Failure::Usage(format!("threads cannot be started: {error}")))
+    }
+
+    /// The servers around the contexts.
+    pub(crate) fn servers(self, hive: &Hive, metrics: &Arc<Metrics>) -> Result<Servers, Failure> {
+        let drain = Duration::from_millis(self.config.shutdown.drain_ms);
+        let api = http::ticket_api(hive, self.token_key.as_deref())
+            .map_err(|error| Failure::Usage(format!("wrong settings\nJWT_SECRET_KEY: {error}")))?;
+        let grpc = if self.config.enabled {
+            grpc::servers(&self.config, self.environment, hive, &api)?
+        } else {
+            Vec::new()
+        };
+        let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
+        let http = http::routers(hive, api, &self.gate, metrics, &reporters);
+        Ok(Servers { grpc, http, drain })
+    }
+
+    fn host(&self) -> IpAddr {
+        self.config.address(self.environment).ip()
+    }
+}
+
+/// The open ports, in the order of [`Plan`].
+pub(crate) struct Sockets {
+    grpc: Vec<(&'static str, TcpListener)>,
+    http: Vec<(&'static str, TcpListener)>,
+}
+
+impl Sockets {
+    /// Opens all ports.
+    pub(crate) async fn open(plan: &Plan) -> Result<Self, Failure> {
+        let (mut grpc, mut http) = (Vec::new(), Vec::new());
+        for (place, (name, port)) in plan.ports.into_iter().enumerate() {
+            let is_grpc = place < 3;
+            if is_grpc && !plan.config.enabled {
+                continue;
+            }
+            let address = SocketAddr::new(plan.host(), port);
+            let listener = TcpListener::bind(address).await;
+            let listener =
+                listener.map_err(|error| Failure::Usage(format!("port of {name}: {address}: {error}")))?;
+            if is_grpc { grpc.push((name, listener)) } else { http.push((name, listener)) }
+        }
+        Ok(Sockets { grpc, http })
+    }
+}
+
+/// One line a port.
+impl fmt::Display for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (kind, sockets) in [("grpc", &self.grpc), ("http", &self.http)] {
+            for (name, listener) in sockets {
+                match listener.local_addr() {
+                    Ok(address) => writeln!(f, "hive: {name} serves {kind} on {address}")?,
+                    Err(_) => writeln!(f, "hive: {name} serves {kind}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every server, ready to serve.
+pub(crate) struct Servers {
+    grpc: Vec<Server>,
+    http: [Router; 2],
+    drain: Duration,
+}
+
+impl Servers {
+    /// Serves until a signal; what runs then has the drain time to finish, or until the second signal.
+    pub(crate) async fn serve(self, sockets: Sockets, mut signals: Signals) {
+        let shutdown = Shutdown::new();
+        let mut running = tokio::task::JoinSet::new();
+        for (server, (_, listener)) in self.grpc.into_iter().zip(sockets.grpc) {
+            let shutdown = shutdown.clone();
+            running.spawn(async move {
+                server.serve(listener, &shutdown).await;
+            });
+        }
+        for (router, (_, listener)) in self.http.into_iter().zip(sockets.http) {
+            running.spawn(http::serve(router, listener, shutdown.clone(), self.drain));
+        }
+        signals.stop().await;
+        tracing::info!("draining");
+        shutdown.drain();
+        let drained = async { while running.join_next().await.is_some() {} };
+        tokio::select! {
+            () = drained => {}
+            () = signals.stop() => shutdown.stop(),
+        }
+    }
+}

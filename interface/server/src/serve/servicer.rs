@@ -1,0 +1,101 @@
+//! What every servicer gets from the kit's call: the name of its caller, and an end of its streams when the server drains.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hive_grpc::caller::Authenticated;
+use hive_grpc_kit::call::Call;
+use hive_grpc_kit::server::router::{RequestBody, Servicer};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Body as HttpBody, Frame};
+use tonic::body::Body;
+use tonic::codegen::BoxFuture;
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tower::Service;
+
+/// A servicer within the kit's calls.
+#[derive(Clone, Debug)]
+pub(super) struct InCall<S>(S);
+
+impl<S> InCall<S> {
+    pub(super) fn new(servicer: S) -> Self {
+        InCall(servicer)
+    }
+}
+
+impl<S: NamedService> NamedService for InCall<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S: Servicer> Service<Request<RequestBody>> for InCall<S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        let Some(call) = request.extensions().get::<Arc<Call>>().cloned() else {
+            return self.0.call(request);
+        };
+        if let Some(principal) = call.principal() {
+            let name = Authenticated(principal.subject().to_owned());
+            request.extensions_mut().insert(name);
+        }
+        let answer = self.0.call(request);
+        if !call.method().streaming.answers_with_stream() {
+            return answer;
+        }
+        let mut draining = call.draining();
+        Box::pin(async move {
+            let drained = Box::pin(async move { draining.draining().await });
+            let Ok(answer) = answer.await;
+            Ok(answer.map(|body| Body::new(UntilDrained { body, drained: Some(drained) })))
+        })
+    }
+}
+
+/// A body that ends when its server drains: with UNAVAILABLE, which tells the caller to go on elsewhere.
+struct UntilDrained {
+    body: Body,
+    drained: Option<BoxFutureUnit>,
+}
+
+type BoxFutureUnit = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl HttpBody for UntilDrained {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.drained.is_none() {
+            return Poll::Ready(None);
+        }
+        // What is there already goes out first.
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let Some(drained) = &mut self.drained else { return Poll::Ready(None) };
+        if drained.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.drained = None;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from(Code::Unavailable as i32));
+        trailers.insert("grpc-message", HeaderValue::from_static("the server is shutting down"));
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.drained.is_none() || self.body.is_end_stream()
+    }
+}
