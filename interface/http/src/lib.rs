@@ -25,5 +25,7 @@ pub mod router;
 mod tickets;
 mod workflows;
 
+pub use tickets::convert::{value as json_value, whole as ticket_json};
+
 #[cfg(test)]
 mod testing;

@@ -9,7 +9,6 @@ use http::StatusCode;
 use http::header::{ETAG, HeaderValue};
 use serde_json::{Map, Number, Value};
 
-/// The ticket as every JSON interface shows it.
 fn ticket_json(content: &TicketContent, state: &TicketState, version: u64) -> TicketJson {
     let millis = |at: Option<Timestamp>| at.map(Timestamp::millis);
     TicketJson {
@@ -61,8 +60,8 @@ fn ticket_json(content: &TicketContent, state: &TicketState, version: u64) -> Ti
     }
 }
 
-/// The whole ticket.
-pub(super) fn whole(ticket: &Ticket) -> TicketJson {
+/// The ticket as every JSON interface shows it.
+pub fn whole(ticket: &Ticket) -> TicketJson {
     ticket_json(ticket.content(), ticket.state(), ticket.version())
 }
 
@@ -72,7 +71,7 @@ pub(crate) fn snapshot(ticket: &TicketSnapshot) -> TicketJson {
 }
 
 /// A JSON value of the domain as the wire has it.
-pub(crate) fn value(json: &Json) -> Value {
+pub fn value(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Bool(*flag),

@@ -94,7 +94,7 @@ impl Report<'_> {
                 self.output.text(&text)
             }
             OutputFormat::Json => {
-                let tickets = ran.tickets.into_iter().map(|ticket| convert::ticket(&ticket)).collect();
+                let tickets = ran.tickets.into_iter().map(|ticket| hive_http::ticket_json(&ticket)).collect();
                 self.output.json(&RunJson { result: ran.result, tickets })
             }
         };
