@@ -41,6 +41,7 @@ const CRATES: &[Row] = &[
         "hyper", "jsonwebtoken", "metrics", "prost", "protox", "tokio", "tonic", "tower",
     ]),
     (Reach::Row,   "hive-http",         "interface/http",       INSIDE, &["axum", "tower"]),
+    (Reach::Row,   "first-service",     "examples/first-service", &["hive-grpc-kit"], &["prost", "protox", "tokio", "tonic"]),
     (Reach::Whole, "hive-server",       "interface/server",     &[], &[]),
     (Reach::Row,   "hive-architecture", "tests/architecture",   &[], &[]),
     (Reach::Whole, "hive-bench",        "tests/benches",        &[], &[]),
