@@ -8,6 +8,8 @@ mod disk;
 mod plans;
 mod report;
 mod run;
+mod serving;
+mod start;
 mod tickets;
 mod validation;
 
@@ -16,6 +18,10 @@ use report::Report;
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if wanted == serving::reference::COMMAND {
+        let database = std::env::args().nth(2).expect("the database");
+        return runtime.block_on(serving::reference::serve(&database));
+    }
     let mut report = Report::default();
     report.add("disk", "flushes of one page", disk::flushes_per_second(), "/s, the floor of every commit");
     if "validation".contains(&wanted) {
@@ -29,6 +35,12 @@ fn main() {
     }
     if "run".contains(&wanted) {
         run::measure(&mut report);
+    }
+    if "start".contains(&wanted) {
+        start::measure(&mut report);
+    }
+    if "serving".contains(&wanted) {
+        runtime.block_on(serving::measure(&mut report, "serving", None));
     }
     print!("{report}");
 }
