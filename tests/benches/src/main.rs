@@ -1,6 +1,7 @@
 //! Measures what the project promises, on a release build, with the flush time of the disk beside it.
 //!
-//! `cargo xtask bench` builds and runs it; an argument picks the measurements whose name contains it.
+//! `cargo xtask bench` builds and runs it; an argument picks the measurements whose name contains it, another one the
+//! calls of `serving`.
 #![expect(clippy::print_stdout, reason = "the figures are for a terminal")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is worth nothing")]
 
@@ -40,7 +41,8 @@ fn main() {
         start::measure(&mut report);
     }
     if "serving".contains(&wanted) {
-        runtime.block_on(serving::measure(&mut report, "serving", None));
+        let call = std::env::args().nth(2).unwrap_or_default();
+        runtime.block_on(serving::measure(&mut report, "serving", None, &call));
     }
     print!("{report}");
 }

@@ -26,8 +26,9 @@ const SLICE: Duration = Duration::from_millis(400);
 /// Tickets each server holds before anything is measured.
 const STOCK: usize = 10_000;
 
-/// Measures every call, 64 and one at a time, on the engine that `database` names: a folder of files when it is absent.
-pub(crate) async fn measure(report: &mut Report, name: &str, database: Option<&str>) {
+/// Measures the calls whose name contains `wanted`, 64 and one at a time, on the engine that `database` names: a folder of
+/// files when it is absent.
+pub(crate) async fn measure(report: &mut Report, name: &str, database: Option<&str>, wanted: &str) {
     let (hive, reference) = (Server::hive(database), Server::reference(database));
     let (mut ours, mut theirs) = (hive.caller(STOCK).await, reference.caller(STOCK).await);
     for (call, callers) in [
@@ -40,6 +41,9 @@ pub(crate) async fn measure(report: &mut Report, name: &str, database: Option<&s
         (Call::Get, 1),
         (Call::Update, 1),
     ] {
+        if !call.to_string().contains(wanted) {
+            continue;
+        }
         let mut quotients = Vec::with_capacity(PAIRS);
         let (mut here, mut there) = (Vec::new(), Vec::new());
         for round in 0..PAIRS {
