@@ -1,13 +1,14 @@
 //! Addresses that fail, die and come back.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use hive_grpc_kit::{
-    client::{Channel, ENDPOINTS},
+    client::{Channel, ENDPOINTS, Resolve},
     stub,
     testing::Recorded,
 };
@@ -142,4 +143,42 @@ async fn a_server_that_is_silent_is_left_alone() {
     }
     assert_eq!(client.unary(ask("a")).await.expect_err("open").code(), Code::Unavailable);
     backend.kill().await;
+}
+
+/// A name whose addresses change.
+#[derive(Debug)]
+struct Moving(std::sync::Mutex<Vec<std::net::SocketAddr>>);
+
+impl Resolve for Moving {
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        _: u16,
+    ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<std::net::SocketAddr>>> + Send + 'a>> {
+        assert_eq!(host, "tickets");
+        Box::pin(std::future::ready(Ok(self.0.lock().expect("no panic").clone())))
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_moves_is_followed() {
+    let (first, second) = (Backend::echo().await, Backend::echo().await);
+    let name = Arc::new(Moving(vec![first.address].into()));
+    let factory = factory(&json!({"resolve_interval": 0.01})).resolver(Arc::clone(&name) as Arc<dyn Resolve>);
+    let mut client = stub!(EchoClient, factory.channel("http://tickets:1").expect("a channel"));
+    client.unary(ask("a")).await.expect("an answer");
+    *name.0.lock().expect("no panic") = vec![second.address];
+    let moved = async {
+        while second.seen() == 0 {
+            client.unary(ask("a")).await.expect("an answer");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), moved).await.expect("within the time");
+    let before = first.seen();
+    for _ in 0..10 {
+        client.unary(ask("a")).await.expect("an answer");
+    }
+    assert_eq!(first.seen(), before);
+    first.drain().await;
+    second.drain().await;
 }

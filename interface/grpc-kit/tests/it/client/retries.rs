@@ -124,3 +124,39 @@ async fn a_hanging_attempt_is_given_up_for_another() {
     assert_eq!(backend.seen(), 2);
     backend.drain().await;
 }
+
+/// A server that refuses the first stream of every connection, and answers the others with an empty message.
+async fn refusing(listener: tokio::net::TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+            let mut refused = false;
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                if !refused {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    refused = true;
+                    continue;
+                }
+                let head = http::Response::builder().header("content-type", "application/grpc");
+                let mut body = respond.send_response(head.body(()).expect("a head"), false).expect("sent");
+                body.send_data(vec![0; 5].into(), false).expect("sent");
+                let trailers =
+                    [(http::HeaderName::from_static("grpc-status"), "0".parse().expect("a value"))];
+                body.send_trailers(trailers.into_iter().collect()).expect("sent");
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_again_even_if_it_is_not_idempotent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(refusing(listener));
+    let mut client = client(&url, &json!({"connections": 1}));
+    client.client_stream(stream::iter(["a", "b"].map(ask))).await.expect("an answer");
+    let mut once = super::backend::client(&url, &json!({"connections": 1, "enable_retry": false}));
+    let status = once.client_stream(stream::iter([ask("a")])).await.expect_err("refused");
+    assert_eq!(status.code(), Code::Unavailable);
+    server.abort();
+}
