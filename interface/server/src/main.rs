@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `cli`, `commands` | the command line and what it does |
 //! | `settings` | what can be set |
+//! | `roles` | what a process serves |
 //! | `serve` | the ports: gRPC and HTTP servers around the contexts |
 //! | `wire` | which adapter stands behind which port |
 //! | `background` | what goes on beside the work itself |
@@ -24,6 +25,7 @@ mod lock;
 mod logging;
 mod output;
 mod progress;
+mod roles;
 mod serve;
 mod settings;
 mod signals;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use hive_application::tickets::Tickets;
+use hive_sql::TicketDatabase;
 
 use super::Ground;
-use super::stores::Stores;
 
 /// The context on its database.
-pub(super) fn context(stores: &Stores, ground: &Ground) -> Tickets {
-    Tickets::new(stores.tickets.repository(), stores.tickets.log(), Arc::clone(&ground.clock))
+pub(super) fn context(database: &TicketDatabase, ground: &Ground) -> Tickets {
+    Tickets::new(database.repository(), database.log(), Arc::clone(&ground.clock))
 }
