@@ -6,6 +6,7 @@ mod examples;
 mod lock;
 mod output;
 mod remembered;
+mod roles;
 mod signals;
 mod up;
 mod usage;
