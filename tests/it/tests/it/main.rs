@@ -7,6 +7,7 @@ mod lock;
 mod metrics;
 mod output;
 mod remembered;
+mod roles;
 mod signals;
 mod up;
 mod usage;
