@@ -29,6 +29,10 @@ const ALTERNATIVE_HEADER: &str = "x-request-id";
 const MAX_REQUEST_ID_BYTES: usize = 128;
 const MAX_UNKNOWN_PATH_CHARS: usize = 200;
 
+tokio::task_local! {
+    static CURRENT: Arc<Call>;
+}
+
 /// What the server knows about the connection a call came in on.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
@@ -79,6 +83,17 @@ impl Call {
     /// The call a servicer is in; `None` when no layer of this kit is above it.
     pub fn of<T>(request: &tonic::Request<T>) -> Option<Arc<Self>> {
         request.extensions().get::<Arc<Self>>().cloned()
+    }
+
+    /// Runs work on behalf of this call: clients made by [`ClientFactory`](crate::client::ClientFactory) and used
+    /// within carry its deadline, trace and correlation id on. Work that is spawned from it leaves the scope.
+    pub async fn scope<F: Future>(self: Arc<Self>, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+
+    /// The call whose [scope](Self::scope) this task is in.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
     }
 
     /// The correlation id: the caller's when it sent a usable one, else a new UUID.

@@ -85,6 +85,7 @@
 pub mod access_log;
 pub mod auth;
 pub mod call;
+pub mod client;
 pub mod drain;
 pub mod early;
 pub mod failure;

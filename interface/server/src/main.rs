@@ -5,6 +5,7 @@
 //! | `cli`, `commands` | the command line and what it does |
 //! | `settings` | what can be set |
 //! | `serve` | the ports: gRPC and HTTP servers around the contexts |
+//! | `telemetry` | what is measured |
 //! | `wire` | which adapter stands behind which port |
 //! | `background` | what goes on beside the work itself |
 //! | `lock` | the data folder |
@@ -27,6 +28,7 @@ mod progress;
 mod serve;
 mod settings;
 mod signals;
+mod telemetry;
 mod wire;
 
 fn main() -> std::process::ExitCode {

@@ -66,6 +66,7 @@ impl Up<'_> {
         let agents = Agents::register(hive, self.agents).await.map_err(|error| self.blame(error))?;
         hive.keep_going(self.settings, agents, background);
         hive.supervise(background);
+        hive.count(background);
         self.screen.write(sockets.to_string().as_bytes());
         tokio::select! {
             () = servers.serve(sockets, signals) => Ok(()),

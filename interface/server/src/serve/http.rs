@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::gate::Gate;
 use super::metrics::Metrics;
 use super::ready;
+use crate::telemetry::tickets::MeasuredIssuer;
 use crate::wire::Hive;
 
 /// The name under which `/health` tells of all roles in one process.
@@ -27,7 +28,13 @@ pub(super) fn ticket_api(hive: &Hive, key: Option<&[u8]>) -> Result<TicketApi, h
     let own = format!("{}{}", ground.ids.uuid(), ground.ids.uuid());
     let issuer = Hs256TokenIssuer::new(key.unwrap_or(own.as_bytes()))?;
     let (clock, ids) = (Arc::clone(&ground.clock), Arc::clone(&ground.ids));
-    Ok(TicketApi::new(hive.tickets.clone(), clock, ids, Arc::new(issuer), TokenConfig::default()))
+    Ok(TicketApi::new(
+        hive.tickets.clone(),
+        clock,
+        ids,
+        Arc::new(MeasuredIssuer::new(issuer)),
+        TokenConfig::default(),
+    ))
 }
 
 /// The union of all routes, and the metrics alone.

@@ -7,7 +7,7 @@
 //! | `http` | the REST interfaces and the scrape port |
 //! | `gate` | tokens of REST callers |
 //! | `ready` | whether the databases answer |
-//! | `metrics` | what is measured |
+//! | `metrics` | the recorder of what is measured |
 
 mod gate;
 mod grpc;

@@ -27,6 +27,8 @@ use crate::background::Background;
 use crate::clock::{SystemClock, TokioTimer};
 use crate::ids::RandomIds;
 use crate::settings::Settings;
+use crate::telemetry::registry::count_agents;
+use crate::telemetry::tickets::count_tickets;
 use agents::Agents;
 use stores::Stores;
 
@@ -85,14 +87,21 @@ impl Hive {
             let (registry, ground) = (registry.clone(), ground.clone());
             async move {
                 loop {
-                    ground.timer.sleep_until(ground.clock.now().plus_ms(every_ms)).await;
                     registry.expire_leases.execute(&CallContext::internal(PRINCIPAL)).await?;
+                    ground.timer.sleep_until(ground.clock.now().plus_ms(every_ms)).await;
                 }
             }
         });
         for agent in agents.into_hosts() {
             background.keep("an agent", move |again| agent.run(again));
         }
+    }
+
+    /// Keeps the counts of what there is up to date.
+    pub(crate) fn count(&self, background: &mut Background) {
+        let (tickets, registry) = (self.tickets.clone(), self.registry.clone());
+        background.keep("counting tickets", move |_| count_tickets(tickets.clone()));
+        background.keep("counting agents", move |_| count_agents(registry.clone()));
     }
 
     /// Takes up every open flow, and each one submitted from now on.

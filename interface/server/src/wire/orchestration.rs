@@ -9,6 +9,7 @@ use hive_peers::in_process::{RegistryPeer, TicketPeer};
 
 use super::Ground;
 use super::stores::Stores;
+use crate::telemetry::orchestration::{MeasuredAgents, MeasuredJournal, MeasuredTickets};
 
 /// The context on its database.
 pub(super) fn context(
@@ -20,9 +21,9 @@ pub(super) fn context(
     config: Config,
 ) -> Orchestration {
     let dependencies = Dependencies {
-        journal: stores.orchestration.journal(),
-        tickets: Arc::new(TicketPeer::new(tickets.clone())),
-        agents: Arc::new(RegistryPeer::new(registry.clone())),
+        journal: Arc::new(MeasuredJournal::new(stores.orchestration.journal())),
+        tickets: Arc::new(MeasuredTickets::new(Arc::new(TicketPeer::new(tickets.clone())))),
+        agents: Arc::new(MeasuredAgents::new(Arc::new(RegistryPeer::new(registry.clone())))),
         clock: Arc::clone(&ground.clock),
         timer: Arc::clone(&ground.timer),
         ids: Arc::clone(&ground.ids),

@@ -7,8 +7,10 @@ use hive_domain::registry::LeaseTerms;
 
 use super::Ground;
 use super::stores::Stores;
+use crate::telemetry::registry::Measured;
 
 /// The context on its database.
 pub(super) fn context(stores: &Stores, ground: &Ground, terms: LeaseTerms) -> Registry {
-    Registry::new(stores.registry.repository(), Arc::clone(&ground.clock), Arc::clone(&ground.ids), terms)
+    let (clock, ids) = (Arc::clone(&ground.clock), Arc::clone(&ground.ids));
+    Registry::observed(stores.registry.repository(), clock, ids, terms, Arc::new(Measured::new()))
 }

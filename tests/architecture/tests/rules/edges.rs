@@ -38,9 +38,10 @@ const CRATES: &[Row] = &[
     (Reach::Row,   "hive-events",       "interface/events",     INSIDE, &[]),
     (Reach::Row,   "hive-grpc",         "interface/grpc",       INSIDE, &["prost", "tonic"]),
     (Reach::Row,   "hive-grpc-kit",     "interface/grpc-kit",   &[], &[
-        "hyper", "jsonwebtoken", "metrics", "prost", "protox", "tokio", "tonic", "tower",
+        "h2", "hyper", "jsonwebtoken", "metrics", "prost", "protox", "tokio", "tonic", "tower",
     ]),
     (Reach::Row,   "hive-http",         "interface/http",       INSIDE, &["axum", "tower"]),
+    (Reach::Row,   "first-service",     "examples/first-service", &["hive-grpc-kit"], &["prost", "protox", "tokio", "tonic"]),
     (Reach::Whole, "hive-server",       "interface/server",     &[], &[]),
     (Reach::Row,   "hive-architecture", "tests/architecture",   &[], &[]),
     (Reach::Whole, "hive-bench",        "tests/benches",        &[], &[]),

@@ -4,6 +4,7 @@ mod bad_input;
 mod crash;
 mod examples;
 mod lock;
+mod metrics;
 mod output;
 mod remembered;
 mod signals;
