@@ -18,6 +18,7 @@ pub mod samples;
 pub mod ticket_log;
 pub mod ticket_races;
 pub mod ticket_repository;
+pub mod ticket_values;
 
 /// Makes a test of each function of a suite.
 #[macro_export]

@@ -51,6 +51,7 @@ const CRATES: &[Row] = &[
     (Reach::Whole, "hive-bench",        "tests/benches",        &[], &[]),
     (Reach::Whole, "hive-contract",     "tests/contract",       &[], &[]),
     (Reach::Whole, "hive-it",           "tests/it",             &[], &[]),
+    (Reach::Row,   "hive-postgres",     "tests/postgres",       &[], &["tempfile"]),
     (Reach::Whole, "xtask",             "xtask",                &[], &[]),
 ];
 
