@@ -38,7 +38,7 @@ const CRATES: &[Row] = &[
     (Reach::Row,   "hive-events",       "interface/events",     INSIDE, &[]),
     (Reach::Row,   "hive-grpc",         "interface/grpc",       INSIDE, &["prost", "tonic"]),
     (Reach::Row,   "hive-grpc-kit",     "interface/grpc-kit",   &[], &[
-        "h2", "hyper", "jsonwebtoken", "metrics", "prost", "protox", "tokio", "tonic", "tower",
+        "h2", "hyper", "jsonwebtoken", "metrics", "prost", "protox", "rustls", "tokio", "tonic", "tower",
     ]),
     (Reach::Row,   "hive-http",         "interface/http",       INSIDE, &["axum", "tower"]),
     (Reach::Whole, "hive-server",       "interface/server",     &[], &[]),
