@@ -10,6 +10,8 @@ use hive_domain::registry::public::AgentSnapshot;
 use hive_domain::tickets::public::TicketContent;
 use hive_domain::time::Timestamp;
 
+use super::Dependencies;
+use super::observer::FlowObserver;
 use super::ports::{AgentDirectory, AgentQuery};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -42,6 +44,7 @@ const REMEMBERED_DISCOVERIES: usize = 1_024;
 pub struct AgentPool {
     directory: Arc<dyn AgentDirectory>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn FlowObserver>,
     allocation: AllocationConfig,
     config: PoolConfig,
     accounts: Mutex<Accounts>,
@@ -78,13 +81,16 @@ struct Discovery {
 }
 
 impl AgentPool {
-    pub(super) fn new(
-        directory: Arc<dyn AgentDirectory>,
-        clock: Arc<dyn Clock>,
-        allocation: AllocationConfig,
-        config: PoolConfig,
-    ) -> Self {
-        AgentPool { directory, clock, allocation, config, accounts: Mutex::default(), changed: Event::new() }
+    pub(super) fn new(dependencies: &Dependencies, allocation: AllocationConfig, config: PoolConfig) -> Self {
+        AgentPool {
+            directory: Arc::clone(&dependencies.agents),
+            clock: Arc::clone(&dependencies.clock),
+            observer: Arc::clone(&dependencies.observer),
+            allocation,
+            config,
+            accounts: Mutex::default(),
+            changed: Event::new(),
+        }
     }
 
     /// Picks an agent for a ticket and books its place.
@@ -167,6 +173,7 @@ impl AgentPool {
             if let Some(found) = accounts.discovered.get(capabilities)
                 && now.since(found.at) < self.config.discovery_ttl_ms
             {
+                self.observer.agents_were_known();
                 return Ok(Arc::clone(&found.agents));
             }
             accounts.generation

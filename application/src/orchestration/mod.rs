@@ -124,12 +124,7 @@ impl Orchestration {
         let feed = Arc::new(FlowFeed::new(Arc::clone(&dependencies.clock)));
         let told: Arc<dyn FlowObserver> = Arc::<FlowFeed>::clone(&feed);
         dependencies.observer = Arc::new(Observers::new(vec![told, dependencies.observer]));
-        let pool = Arc::new(AgentPool::new(
-            Arc::clone(&dependencies.agents),
-            Arc::clone(&dependencies.clock),
-            config.flow.allocation,
-            config.pool.clone(),
-        ));
+        let pool = Arc::new(AgentPool::new(&dependencies, config.flow.allocation, config.pool.clone()));
         let journal = Arc::clone(&dependencies.journal);
         let tickets = ListPlanTickets::new(Arc::clone(&dependencies.tickets));
         let flows = WatchFlow::new(Arc::clone(&journal), Arc::clone(&feed), config.flow.clone());

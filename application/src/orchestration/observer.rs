@@ -22,6 +22,9 @@ pub enum Progress<'a> {
 pub trait FlowObserver: Send + Sync {
     /// Something happened to `flow`.
     fn observe(&self, flow: &Flow, progress: Progress<'_>);
+
+    /// The agents for a ticket were known from an earlier look; the registry was not asked.
+    fn agents_were_known(&self) {}
 }
 
 /// Tells nobody.
@@ -47,6 +50,12 @@ impl FlowObserver for Observers {
     fn observe(&self, flow: &Flow, progress: Progress<'_>) {
         for observer in &self.0 {
             observer.observe(flow, progress);
+        }
+    }
+
+    fn agents_were_known(&self) {
+        for observer in &self.0 {
+            observer.agents_were_known();
         }
     }
 }

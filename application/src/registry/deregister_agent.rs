@@ -4,6 +4,7 @@ use hive_domain::ids::AgentId;
 use hive_domain::registry::{Agent, RegistryError};
 
 use super::AgentWriter;
+use super::observer::Operation;
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 
@@ -41,7 +42,7 @@ impl DeregisterAgent {
             agent.retire(*epoch, now)?;
             Ok(agent)
         };
-        match self.writer.update(agent_id, &mut change).await {
+        match self.writer.answer(Operation::Deregister, agent_id, &mut change).await {
             Ok(agent) => {
                 let epoch = agent.epoch;
                 tracing::info!(%agent_id, epoch, caller = %context.principal, "agent {agent_id} deregistered");

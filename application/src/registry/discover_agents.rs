@@ -1,13 +1,13 @@
 //! Finds the agents that can do a piece of work, best first.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use hive_domain::registry::public::RankedAgent;
-use hive_domain::registry::{AgentFilter, AgentQuery, Capabilities, LeaseTerms, PheromoneCounts};
+use hive_domain::registry::{AgentFilter, AgentQuery, Capabilities, PheromoneCounts};
 
-use super::ports::{AgentListQuery, AgentRepository};
-use crate::clock::Clock;
+use super::AgentWriter;
+use super::observer::Search;
+use super::ports::AgentListQuery;
 use crate::context::CallContext;
 use crate::error::Error;
 
@@ -25,18 +25,12 @@ pub struct DiscoverAgentsCommand {
 /// Finds agents.
 #[derive(Clone)]
 pub struct DiscoverAgents {
-    repository: Arc<dyn AgentRepository>,
-    clock: Arc<dyn Clock>,
-    terms: LeaseTerms,
+    writer: AgentWriter,
 }
 
 impl DiscoverAgents {
-    pub(super) fn new(
-        repository: Arc<dyn AgentRepository>,
-        clock: Arc<dyn Clock>,
-        terms: LeaseTerms,
-    ) -> Self {
-        DiscoverAgents { repository, clock, terms }
+    pub(super) fn new(writer: AgentWriter) -> Self {
+        DiscoverAgents { writer }
     }
 
     /// The agents that fit, each with its score and what it is made of. `InvalidArgument` names a bad filter.
@@ -48,13 +42,14 @@ impl DiscoverAgents {
         let filter = AgentFilter::parse(&command.filters)?;
         let required = Capabilities::parse("capabilities", command.capabilities)?;
         let query = AgentQuery::new(filter, required, command.max_results)?;
-        let now = self.clock.now();
-        let mut best = Vec::new();
+        let AgentWriter { repository, clock, observer, terms, .. } = &self.writer;
+        let now = clock.now();
+        let (mut best, mut evaluated) = (Vec::new(), 0);
         let mut page = AgentListQuery::for_filter(query.filter());
         loop {
-            let found = self.repository.list(&page).await?;
-            let fits =
-                found.iter().filter_map(|a| query.consider(a, PheromoneCounts::default(), &self.terms, now));
+            let found = repository.list(&page).await?;
+            evaluated += found.len();
+            let fits = found.iter().filter_map(|a| query.consider(a, PheromoneCounts::default(), terms, now));
             best.extend(fits);
             // Cut at every page, so that memory does not grow with the number of agents.
             best = query.shortlist(best);
@@ -63,6 +58,12 @@ impl DiscoverAgents {
                 _ => break,
             }
         }
+        observer.searched(&Search {
+            agent_type: query.filter().agent_type,
+            evaluated,
+            found: best.len(),
+            took_ms: clock.now().since(now),
+        });
         tracing::debug!(found = best.len(), caller = %context.principal, "agents discovered");
         Ok(best)
     }

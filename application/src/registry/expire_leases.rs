@@ -37,7 +37,8 @@ impl ExpireLeases {
     /// Marks the agents whose lease ran out, removes those silent for five timeouts. What was done before an error
     /// stays done; the next sweep does the rest.
     pub async fn execute(&self, context: &CallContext) -> Result<LeaseSweep, Error> {
-        let AgentWriter { repository, clock, terms, .. } = &self.writer;
+        let AgentWriter { repository, clock, observer, terms, .. } = &self.writer;
+        observer.swept();
         let now = clock.now();
         let mut sweep = LeaseSweep::default();
         let mut page = AgentListQuery {

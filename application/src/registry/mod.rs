@@ -4,6 +4,7 @@ mod change_feed;
 mod deregister_agent;
 mod discover_agents;
 mod expire_leases;
+mod observer;
 mod ports;
 mod record_heartbeat;
 mod register_agent;
@@ -21,6 +22,7 @@ use hive_domain::registry::{AgentFilter, LeaseTerms, RegistryError};
 pub use deregister_agent::{DeregisterAgent, DeregisterAgentCommand};
 pub use discover_agents::{DiscoverAgents, DiscoverAgentsCommand};
 pub use expire_leases::{ExpireLeases, LeaseSweep};
+pub use observer::{Operation, RegistryObserver, Search};
 pub use ports::{AgentListQuery, AgentRepository, Change, RegistryDesk};
 pub use record_heartbeat::{Heartbeat, RecordHeartbeat, RecordHeartbeatCommand};
 pub use register_agent::{RegisterAgent, RegisterAgentCommand, Registration};
@@ -47,6 +49,7 @@ pub struct Registry {
     repository: Arc<dyn AgentRepository>,
     clock: Arc<dyn Clock>,
     feed: Arc<ChangeFeed>,
+    observer: Arc<dyn RegistryObserver>,
     terms: LeaseTerms,
 }
 
@@ -61,28 +64,49 @@ impl Registry {
         ids: Arc<dyn IdGenerator>,
         terms: LeaseTerms,
     ) -> Self {
+        Self::observed(repository, clock, ids, terms, Arc::new(observer::Unobserved))
+    }
+
+    /// The context on its ports, telling what happens in it.
+    pub fn observed(
+        repository: Arc<dyn AgentRepository>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGenerator>,
+        terms: LeaseTerms,
+        observer: Arc<dyn RegistryObserver>,
+    ) -> Self {
         let feed = Arc::new(ChangeFeed::default());
         let writer = AgentWriter {
             repository: Arc::clone(&repository),
             clock: Arc::clone(&clock),
             feed: Arc::clone(&feed),
+            observer: Arc::clone(&observer),
             terms,
         };
+        let discover = DiscoverAgents::new(writer.clone());
         Registry {
             register: RegisterAgent::new(writer.clone(), ids),
             heartbeat: RecordHeartbeat::new(writer.clone()),
             deregister: DeregisterAgent::new(writer.clone()),
-            discover: DiscoverAgents::new(Arc::clone(&repository), Arc::clone(&clock), terms),
+            discover,
             expire_leases: ExpireLeases::new(writer),
             repository,
             clock,
             feed,
+            observer,
             terms,
         }
     }
 
     /// The agent as it is now; `NotFound` when it is not registered.
     pub async fn get(&self, id: &AgentId) -> Result<AgentSnapshot, Error> {
+        let asked_at = self.clock.now();
+        let found = self.find(id).await;
+        self.observer.asked(Operation::Get, found.is_ok(), self.clock.now().since(asked_at));
+        found
+    }
+
+    async fn find(&self, id: &AgentId) -> Result<AgentSnapshot, Error> {
         let agent = self.repository.find(id).await?.filter(|agent| !agent.is_retired());
         let agent = agent.ok_or_else(|| RegistryError::NotFound { agent: id.clone() })?;
         Ok(agent.snapshot(&self.terms, self.clock.now()))
@@ -92,7 +116,9 @@ impl Registry {
     pub async fn list(&self, filter: &AgentFilter, after: Option<AgentId>) -> Result<AgentPage, Error> {
         let now = self.clock.now();
         let query = AgentListQuery { after, ..AgentListQuery::for_filter(filter) };
-        let found = self.repository.list(&query).await?;
+        let found = self.repository.list(&query).await;
+        self.observer.asked(Operation::List, found.is_ok(), self.clock.now().since(now));
+        let found = found?;
         let next = found.last().filter(|_| found.len() >= query.limit).map(|agent| agent.id().clone());
         let admitted = found.iter().filter(|agent| filter.admits(agent, &self.terms, now));
         Ok(AgentPage { agents: admitted.map(|agent| agent.snapshot(&self.terms, now)).collect(), next })
@@ -125,6 +151,7 @@ struct AgentWriter {
     repository: Arc<dyn AgentRepository>,
     clock: Arc<dyn Clock>,
     feed: Arc<ChangeFeed>,
+    observer: Arc<dyn RegistryObserver>,
     terms: LeaseTerms,
 }
 
@@ -132,8 +159,23 @@ impl AgentWriter {
     async fn update(&self, id: &AgentId, change: &mut Change<'_>) -> Result<AgentSnapshot, Error> {
         let mut agent = self.repository.update(id, change).await?;
         let now = self.clock.now();
-        self.feed.publish(agent.take_changes(now));
+        let changes = agent.take_changes(now);
+        changes.iter().for_each(|change| self.observer.changed(change));
+        self.feed.publish(changes);
         Ok(agent.snapshot(&self.terms, now))
+    }
+
+    /// The same, as something that was asked.
+    async fn answer(
+        &self,
+        operation: Operation,
+        id: &AgentId,
+        change: &mut Change<'_>,
+    ) -> Result<AgentSnapshot, Error> {
+        let asked_at = self.clock.now();
+        let answer = self.update(id, change).await;
+        self.observer.asked(operation, answer.is_ok(), self.clock.now().since(asked_at));
+        answer
     }
 }
 

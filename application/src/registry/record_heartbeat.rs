@@ -6,6 +6,7 @@ use hive_domain::registry::{Agent, RegistryError};
 use hive_domain::time::Timestamp;
 
 use super::AgentWriter;
+use super::observer::Operation;
 use crate::context::CallContext;
 use crate::error::Error;
 
@@ -54,7 +55,7 @@ impl RecordHeartbeat {
             agent.heartbeat(*telemetry, *epoch, now)?;
             Ok(agent)
         };
-        let agent = self.writer.update(agent_id, &mut change).await?;
+        let agent = self.writer.answer(Operation::Heartbeat, agent_id, &mut change).await?;
         tracing::trace!(%agent_id, status = %agent.status, caller = %context.principal, "heartbeat of {agent_id}");
         Ok(Heartbeat { status: agent.status, last_seen: agent.last_seen })
     }

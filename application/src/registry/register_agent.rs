@@ -9,6 +9,7 @@ use hive_domain::registry::{
 use hive_domain::time::Timestamp;
 
 use super::AgentWriter;
+use super::observer::Operation;
 use crate::context::CallContext;
 use crate::error::{Error, invalid_id};
 use crate::ids::IdGenerator;
@@ -77,7 +78,7 @@ impl RegisterAgent {
             issue = agent.register_again(announcement, &claim, hash, now, &terms)?;
             Ok(agent)
         };
-        let agent = self.writer.update(&id, &mut change).await?;
+        let agent = self.writer.answer(Operation::Register, &id, &mut change).await?;
         let token = match (issue, claim) {
             (TokenIssue::Kept, Claim::Token(shown)) => shown,
             _ => fresh,

@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | `cli`, `commands` | the command line and what it does |
 //! | `settings` | what can be set |
+//! | `roles` | what a process serves |
 //! | `serve` | the ports: gRPC and HTTP servers around the contexts |
+//! | `telemetry` | what is measured |
 //! | `wire` | which adapter stands behind which port |
 //! | `background` | what goes on beside the work itself |
 //! | `lock` | the data folder |
@@ -24,9 +26,11 @@ mod lock;
 mod logging;
 mod output;
 mod progress;
+mod roles;
 mod serve;
 mod settings;
 mod signals;
+mod telemetry;
 mod wire;
 
 fn main() -> std::process::ExitCode {

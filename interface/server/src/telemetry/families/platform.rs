@@ -1,0 +1,44 @@
+//! gRPC, HTTP, the process.
+
+use super::{CALLS, Family};
+
+const RPC: &[super::Label] = &[("grpc_service", &[]), ("grpc_method", &[]), ("grpc_type", &[])];
+const RPC_ENDED: &[super::Label] =
+    &[("grpc_service", &[]), ("grpc_method", &[]), ("grpc_type", &[]), ("grpc_code", &[])];
+
+/// Labels without values here belong to the gRPC kit, which makes a series for every method served.
+pub(super) const FAMILIES: &[Family] = &[
+    Family::gauge(
+        "service_info",
+        &[("name", &["hive"]), ("version", &[env!("CARGO_PKG_VERSION")])],
+        "always 1",
+    ),
+    Family::counter("grpc_server_started_total", RPC, "calls begun"),
+    Family::counter("grpc_server_handled_total", RPC_ENDED, "calls ended, by code"),
+    Family::histogram(
+        "grpc_server_handling_seconds",
+        CALLS,
+        RPC,
+        "seconds from a call's first byte to its last",
+    ),
+    Family::counter("grpc_server_msg_received_total", RPC, "messages read from clients"),
+    Family::counter("grpc_server_msg_sent_total", RPC, "messages written to clients"),
+    Family::gauge("grpc_server_in_flight", RPC, "calls running now").when("a call runs while it is scraped"),
+    Family::counter(
+        "api_requests_total",
+        &[("method", &["GET"]), ("endpoint", &["/health"]), ("status_code", &["200"])],
+        "HTTP requests; the endpoint is the pattern of the path",
+    ),
+    Family::histogram(
+        "api_request_duration_seconds",
+        CALLS,
+        &[("method", &["GET"]), ("endpoint", &["/health"])],
+        "seconds of HTTP requests",
+    ),
+    Family::counter(
+        "api_errors_total",
+        &[("endpoint", &["unmatched"])],
+        "HTTP requests answered with a status from 400 on",
+    )
+    .when("a request is refused or fails"),
+];
