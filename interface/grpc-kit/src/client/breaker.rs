@@ -3,8 +3,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use ::metrics::Gauge;
@@ -60,51 +63,46 @@ enum Phase {
     Open,
 }
 
-/// What the state machine tells, and what it leaves to its user: which calls are probes, and how many.
+const PHASES: [Phase; 3] = [Phase::Closed, Phase::HalfOpen, Phase::Open];
+
+/// A probe may take at least this long, however short the breaker stays open.
+const SHORTEST_PROBE: Duration = Duration::from_secs(1);
+
+/// What the state machine leaves to its user: which calls are probes, and how many. Its lock is held around every use of
+/// the machine, so that the two never disagree.
 #[derive(Debug)]
 struct Gate {
     phase: Phase,
     /// Counts the phases, so that a call that was let through in an earlier one has no say in this one.
     turn: u64,
-    probing: u32,
+    /// Since when each probe runs.
+    probing: Vec<Seat>,
     succeeded: u32,
 }
 
-/// Keeps the gate, and the gauges, by the state machine's transitions.
-struct Watch {
-    gate: Arc<Mutex<Gate>>,
-    gauges: [Gauge; 3],
+/// One probe's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seat {
+    number: u64,
+    until: Instant,
 }
 
-impl Watch {
-    fn enter(&self, phase: Phase) {
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        self.gauges[gate.phase as usize].decrement(1.0);
-        *gate = Gate { phase, turn: gate.turn + 1, probing: 0, succeeded: 0 };
-        self.gauges[phase as usize].increment(1.0);
-    }
-}
+/// Takes down the machine's transitions.
+struct Watch(Arc<AtomicU8>);
 
 impl Instrument for Watch {
     fn on_call_rejected(&self) {}
 
     fn on_open(&self) {
-        self.enter(Phase::Open);
+        self.0.store(Phase::Open as u8, Ordering::Relaxed);
     }
 
     fn on_half_open(&self) {
-        self.enter(Phase::HalfOpen);
+        self.0.store(Phase::HalfOpen as u8, Ordering::Relaxed);
     }
 
     fn on_closed(&self) {
-        self.enter(Phase::Closed);
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        self.gauges[gate.phase as usize].decrement(1.0);
+        self.0.store(Phase::Closed as u8, Ordering::Relaxed);
     }
 }
 
@@ -116,30 +114,35 @@ pub(super) struct Breaker(Option<Arc<Inner>>);
 
 struct Inner {
     machine: StateMachine<Policy, Watch>,
-    gate: Arc<Mutex<Gate>>,
+    phase: Arc<AtomicU8>,
+    gate: Mutex<Gate>,
+    gauges: [Gauge; 3],
     probes: u32,
+    /// How long a probe keeps its place: one that lasts must not keep the others out.
+    probe_for: Duration,
 }
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gate = self.0.as_ref().map(|inner| inner.gate());
-        f.debug_tuple("Breaker").field(&gate.map(|gate| gate.phase)).finish()
+        let phase = self.0.as_ref().map(|inner| inner.gate().phase);
+        f.debug_tuple("Breaker").field(&phase).finish()
     }
 }
 
 impl Breaker {
     /// A closed one, counted in the gauges of closed, half open and open ones.
     pub(super) fn new(settings: BreakerSettings, gauges: [Gauge; 3]) -> Self {
-        let gate = Gate { phase: Phase::Closed, turn: 0, probing: 0, succeeded: 0 };
-        let gate = Arc::new(Mutex::new(gate));
         gauges[Phase::Closed as usize].increment(1.0);
-        let watch = Watch { gate: Arc::clone(&gate), gauges };
+        let phase = Arc::new(AtomicU8::new(Phase::Closed as u8));
         let policy =
             failure_policy::consecutive_failures(settings.threshold, backoff::constant(settings.open_for));
         Self(Some(Arc::new(Inner {
-            machine: StateMachine::new(policy, watch),
-            gate,
+            machine: StateMachine::new(policy, Watch(Arc::clone(&phase))),
+            phase,
+            gate: Mutex::new(Gate { phase: Phase::Closed, turn: 0, probing: Vec::new(), succeeded: 0 }),
+            gauges,
             probes: settings.probes,
+            probe_for: settings.open_for.max(SHORTEST_PROBE),
         })))
     }
 
@@ -150,35 +153,58 @@ impl Breaker {
 
     /// Whether a call would be let through, without taking a probe's place.
     pub(super) fn is_open(&self) -> bool {
-        self.0.as_ref().is_some_and(|inner| {
-            !inner.machine.is_call_permitted() || {
-                let gate = inner.gate();
-                gate.phase == Phase::HalfOpen && gate.probing >= inner.probes
-            }
-        })
+        self.0.as_ref().is_some_and(|inner| !inner.admits(&mut inner.gate()))
     }
 
     /// Lets a call through, or not.
     pub(super) fn permit(&self) -> Option<Permit> {
-        let Some(inner) = &self.0 else { return Some(Permit { breaker: None, turn: 0 }) };
-        if !inner.machine.is_call_permitted() {
+        let Some(inner) = &self.0 else { return Some(Permit { breaker: None, turn: 0, seat: None }) };
+        let mut gate = inner.gate();
+        if !inner.admits(&mut gate) {
             return None;
         }
-        let mut gate = inner.gate();
-        if gate.phase == Phase::HalfOpen {
-            if gate.probing >= inner.probes {
-                return None;
-            }
-            gate.probing += 1;
-        }
-        let turn = gate.turn;
-        Some(Permit { breaker: Some(Arc::clone(inner)), turn })
+        let seat = (gate.phase == Phase::HalfOpen).then(|| {
+            let number = gate.probing.last().map_or(0, |seat| seat.number + 1);
+            Seat { number, until: Instant::now() + inner.probe_for }
+        });
+        gate.probing.extend(seat);
+        Some(Permit { breaker: Some(Arc::clone(inner)), turn: gate.turn, seat })
     }
 }
 
 impl Inner {
-    fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
+    fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is room for a call.
+    fn admits(&self, gate: &mut Gate) -> bool {
+        let permitted = self.machine.is_call_permitted();
+        self.settle(gate);
+        if gate.phase == Phase::HalfOpen {
+            let now = Instant::now();
+            gate.probing.retain(|seat| seat.until > now);
+        }
+        permitted && gate.probing.len() < self.probes as usize
+    }
+
+    /// Follows the machine into its phase.
+    fn settle(&self, gate: &mut Gate) {
+        let now = self.phase.load(Ordering::Relaxed);
+        let phase = PHASES.into_iter().find(|phase| *phase as u8 == now).unwrap_or(gate.phase);
+        if phase == gate.phase {
+            return;
+        }
+        self.gauges[gate.phase as usize].decrement(1.0);
+        self.gauges[phase as usize].increment(1.0);
+        *gate = Gate { phase, turn: gate.turn + 1, probing: Vec::new(), succeeded: 0 };
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let gate = self.gate.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.gauges[gate.phase as usize].decrement(1.0);
     }
 }
 
@@ -186,6 +212,7 @@ impl Inner {
 pub(super) struct Permit {
     breaker: Option<Arc<Inner>>,
     turn: u64,
+    seat: Option<Seat>,
 }
 
 impl fmt::Debug for Permit {
@@ -202,23 +229,22 @@ impl Permit {
 
     fn finish(&mut self, verdict: Verdict) {
         let Some(breaker) = self.breaker.take() else { return };
-        let enough = {
-            let mut gate = breaker.gate();
-            if gate.turn != self.turn {
-                return;
-            }
-            if gate.phase == Phase::HalfOpen {
-                gate.probing = gate.probing.saturating_sub(1);
-                gate.succeeded += u32::from(verdict == Verdict::Well);
-            }
-            gate.phase != Phase::HalfOpen || gate.succeeded >= breaker.probes
-        };
-        // Without the gate's lock: the machine takes it again when the phase changes.
+        let mut gate = breaker.gate();
+        if gate.turn != self.turn {
+            return;
+        }
+        let seat = self.seat.take();
+        gate.probing.retain(|other| Some(*other) != seat);
+        if gate.phase == Phase::HalfOpen {
+            gate.succeeded += u32::from(verdict == Verdict::Well);
+        }
+        let enough = gate.phase != Phase::HalfOpen || gate.succeeded >= breaker.probes;
         match verdict {
             Verdict::Well if enough => breaker.machine.on_success(),
             Verdict::Ill => breaker.machine.on_error(),
             Verdict::Well | Verdict::Neither => {}
         }
+        breaker.settle(&mut gate);
     }
 }
 
@@ -269,12 +295,15 @@ mod tests {
         for _ in 0..3 {
             call(&breaker, Verdict::Ill);
         }
-        // The clock has to have moved on.
-        let since = std::time::Instant::now();
+        until_the_clock_moves();
+        breaker
+    }
+
+    fn until_the_clock_moves() {
+        let since = Instant::now();
         while since.elapsed().is_zero() {
             std::hint::spin_loop();
         }
-        breaker
     }
 
     #[test]
@@ -298,6 +327,34 @@ mod tests {
             drop(breaker.permit().expect("a probe"));
         }
         assert!(call(&breaker, Verdict::Well));
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn one_failed_probe_opens_it_and_earlier_successes_are_forgotten() {
+        let breaker = half_open(2);
+        assert!(call(&breaker, Verdict::Well));
+        assert!(call(&breaker, Verdict::Ill));
+        let phase = || breaker.0.as_ref().map(|inner| inner.gate().phase);
+        assert_eq!(phase(), Some(Phase::Open));
+        until_the_clock_moves();
+        assert!(call(&breaker, Verdict::Well));
+        assert_eq!(phase(), Some(Phase::HalfOpen), "one success of two");
+        assert!(call(&breaker, Verdict::Well));
+        assert_eq!(phase(), Some(Phase::Closed));
+    }
+
+    #[test]
+    fn a_probe_that_lasts_loses_its_place() {
+        let breaker = half_open(1);
+        let lasting = breaker.permit().expect("a probe");
+        assert!(breaker.permit().is_none());
+        let inner = breaker.0.as_ref().expect("a breaker");
+        inner.gate().probing[0].until = Instant::now();
+        let next = breaker.permit().expect("its place");
+        drop(lasting);
+        assert!(breaker.is_open(), "the place is the next one's");
+        next.end(Verdict::Well);
         assert!(!breaker.is_open());
     }
 
