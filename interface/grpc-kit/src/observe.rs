@@ -2,15 +2,17 @@
 //! answer, in the trailers of a body, in a refusal by a layer below, or it is a cancellation, known by the drop.
 
 use std::{
+    any::Any,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tonic::Code;
+use tonic::{Code, Status};
+use tower::BoxError;
 
 use crate::failure::{Failure, codes, render};
 
@@ -18,6 +20,11 @@ use crate::failure::{Failure, codes, render};
 pub trait Observer {
     /// A piece of the answer's body goes out.
     fn sent(&mut self, _chunk: &[u8]) {}
+
+    /// A layer below refused the call: what [`ended`](Self::ended) is told otherwise.
+    fn refused(&mut self, failure: &Failure) {
+        self.ended(codes::code(failure.kind()));
+    }
 
     /// The call ended with this code. Called exactly once, on drop at the latest: a call dropped before its end is
     /// [`Code::Cancelled`].
@@ -29,6 +36,12 @@ pub trait Observer {
 struct Ending<O: Observer>(Option<O>);
 
 impl<O: Observer> Ending<O> {
+    fn refuse(&mut self, failure: &Failure) {
+        if let Some(mut observer) = self.0.take() {
+            observer.refused(failure);
+        }
+    }
+
     fn end(&mut self, code: Code) {
         if let Some(mut observer) = self.0.take() {
             observer.ended(code);
@@ -80,7 +93,7 @@ where
             }
             Err(refusal) => {
                 let failure = refusal.into();
-                this.ending.end(codes::code(failure.kind()));
+                this.ending.refuse(&failure);
                 Err(failure)
             }
         })
@@ -88,8 +101,33 @@ where
 }
 
 /// The code an answer's head already decides: a trailers-only answer, or one that is no gRPC.
-fn head_code<B: Body>(response: &Response<B>) -> Option<Code> {
-    render::code_of(response.headers()).or_else(|| (!response.status().is_success()).then_some(Code::Unknown))
+pub(crate) fn head_code<B>(response: &Response<B>) -> Option<Code> {
+    render::code_of(response.headers()).or_else(|| http_code(response.status()))
+}
+
+/// The code that an answer without one stands for (gRPC, "HTTP to gRPC Status Code Mapping").
+fn http_code(status: StatusCode) -> Option<Code> {
+    match status {
+        status if status.is_success() => None,
+        StatusCode::BAD_REQUEST => Some(Code::Internal),
+        StatusCode::UNAUTHORIZED => Some(Code::Unauthenticated),
+        StatusCode::FORBIDDEN => Some(Code::PermissionDenied),
+        StatusCode::NOT_FOUND => Some(Code::Unimplemented),
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Some(Code::Unavailable),
+        _ => Some(Code::Unknown),
+    }
+}
+
+/// The code of a body's error, which is a status wherever the kit made it.
+fn body_code<E: 'static>(error: &E) -> Code {
+    let error: &dyn Any = error;
+    let status = error
+        .downcast_ref::<Status>()
+        .or_else(|| error.downcast_ref::<BoxError>().and_then(|error| error.downcast_ref::<Status>()));
+    status.map_or(Code::Internal, Status::code)
 }
 
 pin_project! {
@@ -112,6 +150,7 @@ impl<B, O: Observer> ObservedBody<B, O> {
 impl<B, O> Body for ObservedBody<B, O>
 where
     B: Body<Data = Bytes>,
+    B::Error: 'static,
     O: Observer,
 {
     type Data = Bytes;
@@ -131,7 +170,7 @@ where
                     this.ending.end(render::code_of(trailers).unwrap_or(Code::Unknown));
                 }
             }
-            Some(Err(_)) => this.ending.end(Code::Internal),
+            Some(Err(error)) => this.ending.end(body_code(error)),
             // An answer without a status at its end is what gRPC calls UNKNOWN.
             None => this.ending.end(Code::Unknown),
         }
@@ -181,7 +220,7 @@ mod tests {
     #[test]
     fn a_trailers_only_answer_ends_at_its_head() {
         let seen = Seen::default();
-        let status = tonic::Status::not_found("no");
+        let status = Status::not_found("no");
         let answer: Answer = ready(Ok(status.into_http()));
         let response = ResponseFuture::new(answer, seen.clone()).now_or_never().expect("ready");
         assert_eq!(seen.codes(), [Code::NotFound]);

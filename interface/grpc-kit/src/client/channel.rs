@@ -16,9 +16,10 @@ use tower::{Layer as _, Service};
 use super::{
     balance::{AnswerBody, Balance},
     deadline::{Deadline, DeadlineLayer},
+    handed,
     inject::{Inject, InjectLayer},
     metrics::{Attempt, Metrics, MetricsLayer},
-    retry::{Retry, RetryLayer},
+    retry::{Retry, RetryLayer, replay::Answered},
 };
 use crate::{
     layer::{
@@ -31,7 +32,7 @@ use crate::{
 /// The layers, outermost first.
 pub(super) type Stack = Deadline<MessageLimit<Retry<Metrics<Inject<Balance>>>>>;
 
-type StackBody = DeadlineBody<LimitedResponse<ObservedBody<AnswerBody, Attempt>>>;
+type StackBody = DeadlineBody<LimitedResponse<Answered<ObservedBody<AnswerBody, Attempt>>>>;
 
 pin_project! {
     /// What a call is answered with. Dropping it before its end cancels the call at the server.
@@ -52,7 +53,13 @@ impl http_body::Body for ResponseBody {
     type Error = Status;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.project().inner.poll_frame(cx)
+        let mut frame = ready!(self.project().inner.poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            handed::strip(trailers);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -82,7 +89,7 @@ pub struct Channel {
 
 impl Channel {
     pub(super) fn new(layers: &Layers, balance: Balance, max_message_size: usize) -> Self {
-        // Innermost: a token fetched, or time passed, before an attempt has to show in its headers.
+        // Innermost: a token fetched before an attempt has to show in its headers.
         let attempt = layers.inject.layer(balance);
         // An attempt is what a server sees of a call, so that is what is counted.
         let attempt = layers.metrics.layer(attempt);
@@ -141,8 +148,11 @@ impl Future for ResponseFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.project().inner.poll(cx));
         Poll::Ready(match answer {
-            Ok(response) => Ok(response.map(|inner| ResponseBody { inner })),
-            Err(failure) => Err(failure.into()),
+            Ok(mut response) => {
+                handed::strip(response.headers_mut());
+                Ok(response.map(|inner| ResponseBody { inner }))
+            }
+            Err(failure) => Err(handed::status(&failure)),
         })
     }
 }

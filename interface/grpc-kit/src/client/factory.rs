@@ -154,7 +154,6 @@ impl ClientFactory {
             metrics: MetricsLayer::new(methods()),
             inject: InjectLayer {
                 methods: methods(),
-                margin: Duration::from_millis(config.deadline_margin_ms),
                 propagate: self.propagate.clone(),
                 credentials: self.credentials.clone().or(token),
             },
@@ -181,7 +180,8 @@ impl ClientFactory {
             breaker: config.enable_circuit_breaker.then_some(breaker),
             gauges: metrics::endpoints(name),
         };
-        Ok(Channel::new(&layers, Balance::new(methods(), pool), config.max_message_size))
+        let margin = Duration::from_millis(config.deadline_margin_ms);
+        Ok(Channel::new(&layers, Balance::new(methods(), pool, margin), config.max_message_size))
     }
 }
 

@@ -1,24 +1,21 @@
-//! What every attempt carries in its headers: the time left, the trace, the correlation id, and a token.
+//! What every attempt carries in its headers: the trace, the correlation id, and a token.
 
 use std::{
     fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tonic::Code;
 use tower::{Layer, Service};
 
 use super::{credentials::Credentials, outgoing::Outgoing};
 use crate::{
     call::REQUEST_ID_HEADER,
-    failure::{Failure, Kind, render},
-    layer::deadline::TIMEOUT_HEADER,
+    failure::{Failure, render},
     methods::{Method, Methods},
 };
 
@@ -34,26 +31,18 @@ pub trait Propagate: Send + Sync + 'static {
 #[derive(Clone)]
 pub(super) struct InjectLayer {
     pub(super) methods: Arc<Methods>,
-    pub(super) margin: Duration,
     pub(super) propagate: Option<Arc<dyn Propagate>>,
     pub(super) credentials: Option<Credentials>,
 }
 
 impl fmt::Debug for InjectLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InjectLayer").field("margin", &self.margin).finish_non_exhaustive()
+        f.debug_struct("InjectLayer").finish_non_exhaustive()
     }
 }
 
 impl InjectLayer {
-    fn write(&self, outgoing: &Outgoing, headers: &mut HeaderMap) -> Result<(), Failure> {
-        if let Some(deadline) = outgoing.deadline {
-            let left = deadline.duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Failure::new(Kind::DeadlineExceeded, "the call's time is up").untouched());
-            }
-            headers.insert(TIMEOUT_HEADER, timeout(left - self.margin.min(left / 10)));
-        }
+    fn write(&self, outgoing: &Outgoing, headers: &mut HeaderMap) {
         let served = outgoing.on_behalf.as_ref();
         if let Some(call) = served
             && !headers.contains_key(REQUEST_ID_HEADER)
@@ -65,19 +54,7 @@ impl InjectLayer {
             (None, Some(trace)) => trace.write(headers),
             (None, None) => {}
         }
-        Ok(())
     }
-}
-
-/// At most eight digits and a unit (gRPC over HTTP/2, "Timeout"), in the finest unit that has room.
-fn timeout(left: Duration) -> HeaderValue {
-    const MOST: u128 = 99_999_999;
-    let text = match (left.as_micros(), left.as_millis(), left.as_secs()) {
-        (micros, _, _) if micros <= MOST => format!("{}u", micros.max(1)),
-        (_, millis, _) if millis <= MOST => format!("{millis}m"),
-        (_, _, seconds) => format!("{}S", seconds.min(MOST as u64)),
-    };
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("1u"))
 }
 
 impl<S> Layer<S> for InjectLayer {
@@ -111,9 +88,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let outgoing = Outgoing::of(&request, &self.layer.methods);
-        if let Err(failure) = self.layer.write(&outgoing, request.headers_mut()) {
-            return InjectFuture { state: State::Refused { failure: Some(failure) }, token: None };
-        }
+        self.layer.write(&outgoing, request.headers_mut());
         let needed =
             self.layer.credentials.clone().filter(|_| !request.headers().contains_key(AUTHORIZATION));
         let Some(credentials) = needed else {
@@ -143,7 +118,6 @@ pin_project! {
         Sent { #[pin] future: F },
         // Boxed: it is there before the first token is, not afterwards.
         Waiting { waited: Waited<F> },
-        Refused { failure: Option<Failure> },
     }
 }
 
@@ -179,10 +153,6 @@ where
                     Ok(future) => this.state.set(State::Sent { future }),
                     Err(failure) => return Poll::Ready(Err(failure)),
                 },
-                StateProjection::Refused { failure } => match failure.take() {
-                    Some(failure) => return Poll::Ready(Err(failure)),
-                    None => return Poll::Pending,
-                },
             }
         }
     }
@@ -192,11 +162,10 @@ where
 mod tests {
     use std::sync::Mutex;
 
-    use proptest::prelude::*;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
-    use crate::{layer::deadline::parse, server::config::Secret};
+    use crate::server::config::Secret;
 
     type Seen = Arc<Mutex<HeaderMap>>;
 
@@ -216,37 +185,16 @@ mod tests {
     fn layer(token: Option<&str>) -> InjectLayer {
         InjectLayer {
             methods: Arc::new(Methods::empty()),
-            margin: Duration::from_millis(20),
             propagate: None,
             credentials: token.map(|token| Credentials::new(Secret::new(token))),
         }
     }
 
-    fn request(deadline: Option<Duration>) -> Request<()> {
-        let mut request = Request::new(());
-        let mut outgoing = Outgoing::open(&request, &Arc::new(Methods::empty()));
-        outgoing.deadline = deadline.map(|left| Instant::now() + left);
-        request.extensions_mut().insert(Arc::new(outgoing));
-        request
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_server_gets_the_time_left_less_a_margin() {
-        for (left, expected) in [(1000, 980), (100, 90)] {
-            let headers = sent(layer(None), request(Some(Duration::from_millis(left)))).await.expect("sent");
-            let timeout = parse(headers[TIMEOUT_HEADER].as_bytes()).expect("a timeout");
-            assert_eq!(timeout, Duration::from_millis(expected));
-        }
-        let late = sent(layer(None), request(Some(Duration::ZERO))).await.expect_err("too late");
-        assert_eq!(late.kind(), Kind::DeadlineExceeded);
-        assert!(!sent(layer(None), request(None)).await.expect("sent").contains_key(TIMEOUT_HEADER));
-    }
-
     #[tokio::test]
     async fn a_token_is_waited_for_and_the_callers_own_stays() {
-        let headers = sent(layer(Some("abc")), request(None)).await.expect("sent");
+        let headers = sent(layer(Some("abc")), Request::new(())).await.expect("sent");
         assert_eq!(headers[AUTHORIZATION], "Bearer abc");
-        let mut own = request(None);
+        let mut own = Request::new(());
         own.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Bearer own"));
         assert_eq!(sent(layer(Some("abc")), own).await.expect("sent")[AUTHORIZATION], "Bearer own");
     }
@@ -264,15 +212,5 @@ mod tests {
         let headers = call.scope(sent(layer(None), Request::new(()))).await.expect("sent");
         assert_eq!(headers["traceparent"], parent);
         assert_eq!(headers["x-correlation-id"], "abc-1");
-    }
-
-    proptest! {
-        #[test]
-        fn timeouts_are_read_as_they_were_written(nanos in 1_u64..90_000_000_000_000_000) {
-            let left = Duration::from_nanos(nanos);
-            let read = parse(timeout(left).as_bytes()).expect("by the protocol");
-            prop_assert!(read <= left.max(Duration::from_micros(1)));
-            prop_assert!(read.as_secs_f64() >= left.as_secs_f64() * 0.999_98 - 1e-6);
-        }
     }
 }

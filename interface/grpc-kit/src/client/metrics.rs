@@ -24,7 +24,7 @@ use crate::{
 
 /// Attempts begun, by type, service and method.
 pub const STARTED: &str = "grpc_client_started_total";
-/// Attempts ended, also by code; one the caller dropped is CANCELLED.
+/// Attempts ended, also by code; one the caller dropped is CANCELLED, or DEADLINE_EXCEEDED when its time was up.
 pub const HANDLED: &str = "grpc_client_handled_total";
 /// Seconds from the beginning of an attempt to the end of its answer.
 pub const HANDLING_SECONDS: &str = "grpc_client_handling_seconds";
@@ -70,7 +70,8 @@ pub(super) fn retries(target: &str) -> Counter {
 pub(super) fn endpoints(target: &str) -> [Gauge; 3] {
     ["closed", "half_open", "open"].map(|state| {
         let gauge = ::metrics::gauge!(ENDPOINTS, "grpc_target" => target.to_owned(), "state" => state);
-        gauge.set(0.0);
+        // Not set: another channel to the same target may count in it.
+        gauge.increment(0.0);
         gauge
     })
 }
@@ -121,7 +122,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let method = Outgoing::of(&request, &self.layer.methods).method_id();
+        let outgoing = Outgoing::of(&request, &self.layer.methods);
+        let method = outgoing.method_id();
         let series = &self.layer.series[method.index()];
         series.started.increment(1);
         series.in_flight.increment(1.0);
@@ -131,6 +133,7 @@ where
             method,
             series: Arc::clone(&self.layer.series),
             started: Instant::now(),
+            deadline: outgoing.deadline,
             received: FrameReader::default(),
         };
         let request = request.map(|inner| ReceivedBody::new(inner, sent));
@@ -144,6 +147,7 @@ pub(super) struct Attempt {
     method: MethodId,
     series: Arc<[Series]>,
     started: Instant,
+    deadline: Option<Instant>,
     received: FrameReader,
 }
 
@@ -154,6 +158,9 @@ impl Observer for Attempt {
     }
 
     fn ended(&mut self, code: Code) {
+        // Whoever waits for it drops it when its time is up.
+        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let code = if late && code == Code::Cancelled { Code::DeadlineExceeded } else { code };
         let series = &self.series[self.method.index()];
         series.in_flight.decrement(1.0);
         series.handled[code as usize].increment(1);

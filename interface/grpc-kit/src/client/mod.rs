@@ -1,8 +1,8 @@
 //! The client side: a channel a target, built once from the settings, that cannot start a retry storm.
 //!
 //! A call passes, from the outside in: the deadline of the whole call, the message limits, retries, and then for every
-//! attempt its metrics, what is written into its headers (the remaining time, trace, correlation id, token), and the
-//! balancer, which chooses a connection to an address whose circuit breaker lets the call through.
+//! attempt its metrics, what is written into its headers (trace, correlation id, token), and the balancer, which chooses
+//! a connection to an address whose circuit breaker lets the call through and writes the remaining time.
 //!
 //! ```no_run
 //! # mod echo {
@@ -29,6 +29,7 @@ mod config;
 mod credentials;
 mod deadline;
 mod factory;
+mod handed;
 mod inject;
 mod metrics;
 mod outgoing;

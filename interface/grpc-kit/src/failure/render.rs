@@ -13,24 +13,34 @@ pub const EFFECT_KEY: &str = "effect";
 
 const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
-const DETAILS: &str = "grpc-status-details-bin";
+pub(crate) const DETAILS: &str = "grpc-status-details-bin";
 
 impl From<Failure> for Status {
     /// The cause of a hidden kind is logged here, once: a status carries it no further than this process's servicer.
     fn from(failure: Failure) -> Self {
-        if codes::hides_cause(failure.kind()) {
-            tracing::error!(reason = failure.reason(), error = failure.chain(), "a call failed");
-        }
+        log_hidden(&failure);
         status(&failure)
+    }
+}
+
+/// Logs what the caller will not read.
+pub(crate) fn log_hidden(failure: &Failure) {
+    if codes::hides_cause(failure.kind()) {
+        tracing::error!(reason = failure.reason(), error = failure.chain(), "a call failed");
     }
 }
 
 /// The status of a failure: ErrorInfo always, BadRequest and RetryInfo where they apply. The domain is left for the
 /// error layer, which knows the called service.
 pub fn status(failure: &Failure) -> Status {
+    status_of(failure, "")
+}
+
+/// The status of a failure in this domain.
+pub(crate) fn status_of(failure: &Failure, domain: &str) -> Status {
     let mut details = ErrorDetails::new();
     let metadata = HashMap::from([(EFFECT_KEY.to_owned(), codes::effect(failure.effect()).to_owned())]);
-    details.set_error_info(failure.reason(), "", metadata);
+    details.set_error_info(failure.reason(), domain, metadata);
     for violation in failure.violations() {
         details.add_bad_request_violation(&*violation.field, &*violation.description);
     }

@@ -99,7 +99,8 @@ impl Series {
         for counter in [&self.started, &self.received, &self.sent].into_iter().chain(&self.handled) {
             counter.increment(0);
         }
-        self.in_flight.set(0.0);
+        // Not set: what runs already is counted in it.
+        self.in_flight.increment(0.0);
     }
 }
 

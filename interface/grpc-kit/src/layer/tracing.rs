@@ -178,7 +178,7 @@ pin_project! {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for TracedBody<B> {
+impl<B: Body<Data = Bytes, Error: 'static>> Body for TracedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

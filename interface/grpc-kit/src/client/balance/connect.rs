@@ -10,6 +10,7 @@ use tokio::{
 };
 use tonic::body::Body;
 
+use super::REFUSED;
 use crate::{
     failure::{Failure, Kind, codes},
     tls::ClientTls,
@@ -98,14 +99,18 @@ pub(super) fn failure(error: hyper::Error) -> Failure {
 fn by_http2(error: &h2::Error) -> Failure {
     let leaving = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
     if leaving {
-        return Failure::new(Kind::Unavailable, "the server is leaving").untouched();
+        return Failure::new(Kind::Unavailable, "the server is leaving").with_reason(REFUSED).untouched();
     }
     if !error.is_reset() {
         return Failure::new(Kind::Unavailable, "the connection broke");
     }
+    if !error.is_remote() && !error.is_library() {
+        // This side reset it: the request could not be read to its end.
+        return Failure::new(Kind::Cancelled, "the request broke off");
+    }
     match error.reason() {
         Some(h2::Reason::REFUSED_STREAM) => {
-            Failure::new(Kind::Unavailable, "the server refused the call").untouched()
+            Failure::new(Kind::Unavailable, "the server refused the call").with_reason(REFUSED).untouched()
         }
         Some(h2::Reason::CANCEL) => Failure::new(Kind::Cancelled, "the server cancelled the call"),
         Some(h2::Reason::ENHANCE_YOUR_CALM) => Failure::new(Kind::Overloaded, "the server is overloaded"),

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -69,8 +69,12 @@ enum State {
     Idle,
     /// Told by its sender's end.
     Connecting(watch::Receiver<()>),
-    Connected(Sender),
+    Connected(Sender, Arc<Answers>),
 }
+
+/// How many answers came over one connection.
+#[derive(Debug, Default)]
+struct Answers(AtomicU64);
 
 /// The place of one connection to an address.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ pub(super) struct Slot {
 /// What a slot has to offer.
 pub(super) enum Offer {
     /// A connection.
-    Connected(Sender),
+    Connected(Sender, Load),
     /// A connection is being made; this tells when that ended, one way or the other.
     Connecting(watch::Receiver<()>),
     /// Nothing before this time.
@@ -102,17 +106,13 @@ impl Slot {
         self.load.load(Ordering::Relaxed)
     }
 
-    /// Counts a call on it until the guard is dropped.
-    pub(super) fn loaded(self: &Arc<Self>) -> Load {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        Load(Arc::clone(self))
-    }
-
     /// The connection, if there is one. If not, `begin` makes one unless the address is to be left alone.
     pub(super) fn offer(self: &Arc<Self>, begin: bool) -> Offer {
         let mut state = self.state();
         match &*state {
-            State::Connected(sender) if !sender.is_closed() => return Offer::Connected(sender.clone()),
+            State::Connected(sender, answers) if !sender.is_closed() => {
+                return Offer::Connected(sender.clone(), Load::new(self, answers));
+            }
             State::Connecting(ended) if ended.has_changed().is_ok() => {
                 return Offer::Connecting(ended.clone());
             }
@@ -138,7 +138,7 @@ impl Slot {
         let state = match connected {
             Ok(sender) => {
                 self.endpoint.reached();
-                State::Connected(sender)
+                State::Connected(sender, Arc::default())
             }
             Err(error) => {
                 self.endpoint.not_reached();
@@ -155,12 +155,41 @@ impl Slot {
     }
 }
 
-/// A call on a slot.
+/// A call on a slot, counted until it is dropped.
 #[derive(Debug)]
-pub(super) struct Load(Arc<Slot>);
+pub(super) struct Load {
+    slot: Arc<Slot>,
+    answers: Arc<Answers>,
+    /// How many there were when it began.
+    before: u64,
+}
+
+impl Load {
+    fn new(slot: &Arc<Slot>, answers: &Arc<Answers>) -> Self {
+        slot.load.fetch_add(1, Ordering::Relaxed);
+        let before = answers.0.load(Ordering::Relaxed);
+        Self { slot: Arc::clone(slot), answers: Arc::clone(answers), before }
+    }
+
+    /// An answer came.
+    pub(super) fn heard(&self) {
+        self.answers.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the next call use another connection, if nobody was answered over this one since the call began.
+    pub(super) fn retire_if_silent(&self) {
+        if self.answers.0.load(Ordering::Relaxed) != self.before {
+            return;
+        }
+        let mut state = self.slot.state();
+        if matches!(&*state, State::Connected(_, answers) if Arc::ptr_eq(answers, &self.answers)) {
+            *state = State::Idle;
+        }
+    }
+}
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.load.fetch_sub(1, Ordering::Relaxed);
+        self.slot.load.fetch_sub(1, Ordering::Relaxed);
     }
 }

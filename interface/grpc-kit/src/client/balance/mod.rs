@@ -5,39 +5,41 @@ mod connect;
 mod endpoint;
 mod pool;
 pub(super) mod resolve;
+mod sent;
 pub(super) mod target;
+mod timeout;
 
 use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response, Uri, uri};
 use http_body_util::{BodyExt as _, combinators::MapErr};
 use hyper::body::Incoming;
-use tokio::time::Instant;
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 use tower::{BoxError, Service};
 
 pub(super) use self::pool::PoolSettings;
 use self::{
-    endpoint::Load,
     pool::{Pool, Taken},
+    sent::{Sent, Written},
 };
-use super::{
-    breaker::{Permit, Verdict, verdict},
-    outgoing::Outgoing,
-};
+use super::{handed, outgoing::Outgoing};
 use crate::{
     failure::{Failure, Kind, render},
     methods::Methods,
-    observe::{ObservedBody, Observer, ResponseFuture},
+    observe::{ObservedBody, ResponseFuture},
 };
 
 /// The reason of an attempt that was never written to a connection.
 pub(super) const UNSENT: &str = "UNSENT";
+
+/// The reason of an attempt that HTTP/2 says no servicer has seen.
+pub(super) const REFUSED: &str = "REFUSED_BY_TRANSPORT";
 
 /// What an attempt is answered with.
 pub(super) type AnswerBody = ObservedBody<MapErr<Incoming, fn(hyper::Error) -> Status>, Sent>;
@@ -47,12 +49,14 @@ pub(super) type AnswerBody = ObservedBody<MapErr<Incoming, fn(hyper::Error) -> S
 pub(super) struct Balance {
     pool: Arc<Pool>,
     methods: Arc<Methods>,
+    margin: Duration,
 }
 
 impl Balance {
-    /// Connects to nothing before the first call.
-    pub(super) fn new(methods: Arc<Methods>, settings: PoolSettings) -> Self {
-        Self { pool: Arc::new(Pool::new(settings)), methods }
+    /// Connects to nothing before the first call. `margin` is how much earlier than the caller a server gives up, at
+    /// most a tenth of the time left.
+    pub(super) fn new(methods: Arc<Methods>, settings: PoolSettings, margin: Duration) -> Self {
+        Self { pool: Arc::new(Pool::new(settings)), methods, margin }
     }
 }
 
@@ -72,24 +76,37 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let outgoing = Outgoing::of(&request, &self.methods);
-        Box::pin(send(Arc::clone(&self.pool), outgoing, request.map(Body::new)))
+        Box::pin(send(Arc::clone(&self.pool), outgoing, self.margin, request))
     }
 }
 
-async fn send(
+async fn send<B>(
     pool: Arc<Pool>,
     outgoing: Arc<Outgoing>,
-    mut request: Request<Body>,
-) -> Result<Response<AnswerBody>, Failure> {
+    margin: Duration,
+    mut request: Request<B>,
+) -> Result<Response<AnswerBody>, Failure>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let Taken { mut sender, permit, load } = pool.take().await?;
     address(&mut request, &pool)?;
+    // After the wait for a connection, which took its part of the time.
+    if let Some(deadline) = outgoing.deadline {
+        timeout::write(deadline, margin, request.headers_mut())?;
+    }
     // What belongs to this process stays in it.
     request.extensions_mut().clear();
     let streaming = outgoing.method().streaming.answers_with_stream();
-    let sent = Sent { permit: Some(permit), streaming, deadline: outgoing.deadline, _load: load };
+    let (sent, written) = Sent::new(permit, load, streaming, outgoing.deadline);
+    let request = request.map(|inner| Body::new(Written::new(inner, written)));
     let answer = async move {
         match sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|body| body.map_err(status as fn(hyper::Error) -> Status))),
+            Ok(mut response) => {
+                handed::heal(response.headers_mut());
+                Ok(response.map(|body| body.map_err(status as fn(hyper::Error) -> Status)))
+            }
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
                 let failure = connect::failure(error.into_error());
@@ -98,8 +115,12 @@ async fn send(
         }
     };
     let mut response = ResponseFuture::new(answer, sent).await?;
-    if streaming && render::code_of(response.headers()).is_none() {
-        response.body_mut().observer_mut().map(Sent::began);
+    let goes_on = render::code_of(response.headers()).is_none();
+    if let Some(sent) = response.body_mut().observer_mut() {
+        sent.answered();
+        if streaming && goes_on {
+            sent.began();
+        }
     }
     Ok(response)
 }
@@ -109,7 +130,7 @@ fn status(error: hyper::Error) -> Status {
 }
 
 /// HTTP/2 needs the whole URI.
-fn address(request: &mut Request<Body>, pool: &Pool) -> Result<(), Failure> {
+fn address<B>(request: &mut Request<B>, pool: &Pool) -> Result<(), Failure> {
     let target = &pool.settings.target;
     let mut parts = uri::Parts::default();
     parts.scheme = Some(target.scheme.clone());
@@ -118,34 +139,4 @@ fn address(request: &mut Request<Body>, pool: &Pool) -> Result<(), Failure> {
     *request.uri_mut() =
         Uri::from_parts(parts).map_err(|_| Failure::new(Kind::Invalid, "a call without a path"))?;
     Ok(())
-}
-
-/// An attempt on its way: ends with a verdict on the address it went to.
-#[derive(Debug)]
-pub(super) struct Sent {
-    permit: Option<Permit>,
-    streaming: bool,
-    deadline: Option<Instant>,
-    _load: Load,
-}
-
-impl Sent {
-    /// A stream has begun, and may last: that is enough to say that the address works.
-    fn began(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            permit.end(Verdict::Well);
-        }
-    }
-}
-
-impl Observer for Sent {
-    fn ended(&mut self, code: Code) {
-        let Some(permit) = self.permit.take() else { return };
-        // A caller whose time is up drops its call like one that went away, but there it was the server's doing.
-        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        permit.end(match code {
-            Code::Cancelled if late && !self.streaming => Verdict::Ill,
-            code => verdict(code),
-        });
-    }
 }

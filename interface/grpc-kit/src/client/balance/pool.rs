@@ -241,8 +241,8 @@ fn look(slots: &[Arc<Slot>]) -> Look {
             continue;
         }
         match slot.offer(wait.is_none()) {
-            Offer::Connected(sender) => match slot.endpoint.breaker.permit() {
-                Some(permit) => return Look::Taken(Taken { sender, permit, load: slot.loaded() }),
+            Offer::Connected(sender, load) => match slot.endpoint.breaker.permit() {
+                Some(permit) => return Look::Taken(Taken { sender, permit, load }),
                 None => open = true,
             },
             Offer::Connecting(ended) => wait = wait.or(Some(ended)),

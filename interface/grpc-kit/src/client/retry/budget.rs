@@ -28,6 +28,11 @@ impl Budget {
         let _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
     }
 
+    /// Whether there is a retry to take out.
+    pub(crate) fn has_one(&self) -> bool {
+        self.balance.load(Ordering::Relaxed) >= TOKEN
+    }
+
     /// Takes a retry out, if there is one.
     pub(crate) fn withdraw(&self) -> bool {
         let taken = |balance: u32| balance.checked_sub(TOKEN);

@@ -3,28 +3,29 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{
-    client::balance::UNSENT,
-    failure::{
-        Effect, Failure, codes,
-        render::{self, EFFECT_KEY},
-    },
+    client::balance::{REFUSED, UNSENT},
+    failure::{Effect, Failure, codes, render::EFFECT_KEY},
+    observe,
 };
 
 /// The server's say in when to come back (gRFC A6): milliseconds, or something else for never.
-const PUSHBACK: &str = "grpc-retry-pushback-ms";
+pub(in crate::client) const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// The reason of a message above a limit: it stays too large.
+const TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
 
 /// An attempt that failed in a way that passes by itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failed {
     /// It certainly changed nothing.
     pub(super) untouched: bool,
-    /// It never left this process.
-    pub(super) unsent: bool,
+    /// No servicer saw it: it never left this process, or HTTP/2 says that the server did not take it.
+    pub(super) unseen: bool,
     /// `Some(None)`: the server wants no retry.
     pub(super) pushback: Option<Option<Duration>>,
     /// The earliest time to come back.
@@ -32,63 +33,60 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// `None` for success and for what would fail again.
-    pub(super) fn of<B>(result: &Result<Response<B>, Failure>) -> Option<Self> {
+    /// `None` for success and for what would fail again. `service` is the called one: what another says of itself, whose
+    /// error this one passes on, says nothing about this one. `timed`: the attempt had a time of its own, and its end
+    /// looks the same wherever it was noticed.
+    pub(super) fn of<B>(result: &Result<Response<B>, Failure>, service: &str, timed: bool) -> Option<Self> {
         match result {
-            Err(failure) => passes(codes::code(failure.kind())).then(|| Self::by_failure(failure)),
-            Ok(response) => {
-                let code = code(response)?;
-                passes(code).then(|| Self::by_headers(response.headers()))
-            }
+            Err(failure) => passes(codes::code(failure.kind()), timed).then(|| Self::by_failure(failure)),
+            Ok(response) => passes(observe::head_code(response)?, timed)
+                .then(|| Self::by_headers(response.headers(), service))?,
         }
     }
 
     fn by_failure(failure: &Failure) -> Self {
         Self {
             untouched: failure.effect() == Effect::None,
-            unsent: failure.reason() == UNSENT,
+            unseen: matches!(failure.reason(), UNSENT | REFUSED),
             pushback: None,
             retry_after: failure.retry_delay(),
         }
     }
 
-    fn by_headers(headers: &HeaderMap) -> Self {
+    fn by_headers(headers: &HeaderMap, service: &str) -> Option<Self> {
         let details = Status::from_header_map(headers).map(|status| status.get_error_details());
         let info = details.as_ref().and_then(|details| details.error_info());
+        if info.is_some_and(|info| info.reason == TOO_LARGE) {
+            return None;
+        }
         let none = codes::effect(Effect::None);
+        let untouched = info.filter(|info| info.domain == service);
         let untouched =
-            info.is_some_and(|info| info.metadata.get(EFFECT_KEY).is_some_and(|effect| effect == none));
+            untouched.is_some_and(|info| info.metadata.get(EFFECT_KEY).is_some_and(|effect| effect == none));
         let retry_after = details.as_ref().and_then(|details| details.retry_info()?.retry_delay);
         let pushback = headers.get(PUSHBACK).map(|value| {
             let millis = value.to_str().ok()?.parse::<u32>().ok()?;
             Some(Duration::from_millis(millis.into()))
         });
-        Self { untouched, unsent: false, pushback, retry_after }
+        Some(Self { untouched, unseen: false, pushback, retry_after })
     }
 }
 
-/// The code of an answer that has no messages; of one that is no gRPC, the code its HTTP status stands for (gRPC,
-/// "HTTP to gRPC Status Code Mapping").
-fn code<B>(response: &Response<B>) -> Option<Code> {
-    render::code_of(response.headers()).or(match response.status() {
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Some(Code::Unavailable),
-        _ => None,
-    })
-}
-
-/// Whether a failure of this code passes by itself. DEADLINE_EXCEEDED is here for attempts with a time of their own:
-/// when the whole call's time is up, nobody waits for another.
-fn passes(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::DeadlineExceeded)
+/// Whether a failure of this code passes by itself. DEADLINE_EXCEEDED does only for attempts with a time of their own.
+fn passes(code: Code, timed: bool) -> bool {
+    match code {
+        Code::Unavailable | Code::ResourceExhausted | Code::Aborted => true,
+        Code::DeadlineExceeded => timed,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
-    use crate::failure::Kind;
+    use crate::failure::{Kind, render};
 
     fn answer(headers: &[(&'static str, &'static str)]) -> Result<Response<()>, Failure> {
         let mut response = Response::new(());
@@ -98,21 +96,39 @@ mod tests {
         Ok(response)
     }
 
+    fn read<B>(result: &Result<Response<B>, Failure>) -> Option<Failed> {
+        Failed::of(result, "shop.v1.Items", false)
+    }
+
     #[test]
     fn success_and_lasting_failures_are_left_alone() {
         for headers in [&[][..], &[("grpc-status", "0")], &[("grpc-status", "3")], &[("grpc-status", "13")]] {
-            assert_eq!(Failed::of(&answer(headers)), None, "{headers:?}");
+            assert_eq!(read(&answer(headers)), None, "{headers:?}");
         }
-        assert_eq!(Failed::of(&Err::<Response<()>, _>(Failure::invalid("a", "b"))), None);
+        assert_eq!(read(&Err::<Response<()>, _>(Failure::invalid("a", "b"))), None);
     }
 
     #[test]
     fn the_server_says_whether_anything_happened_and_when_to_come_back() {
-        let failure = Failure::new(Kind::Unavailable, "full").untouched().retry_after(Duration::from_secs(3));
-        let response: Response<tonic::body::Body> = Status::from(failure).into_http();
-        let failed = Failed::of(&Ok::<_, Failure>(response)).expect("it passes");
-        assert!(failed.untouched && !failed.unsent);
-        assert_eq!(failed.retry_after, Some(Duration::from_secs(3)));
+        for (domain, untouched) in [("shop.v1.Items", true), ("shop.v1.Stock", false), ("", false)] {
+            let failure =
+                Failure::new(Kind::Unavailable, "full").untouched().retry_after(Duration::from_secs(3));
+            let (status, _) = render::finish(&render::status_of(&failure, domain), "", "r");
+            let response: Response<tonic::body::Body> = status.into_http();
+            let failed = read(&Ok::<_, Failure>(response)).expect("it passes");
+            assert_eq!((failed.untouched, failed.unseen), (untouched, false), "{domain}");
+            assert_eq!(failed.retry_after, Some(Duration::from_secs(3)));
+        }
+    }
+
+    #[test]
+    fn what_stays_as_it_is_does_not_pass() {
+        let large = Failure::new(Kind::Overloaded, "too large").with_reason(TOO_LARGE);
+        let response: Response<tonic::body::Body> = Status::from(large).into_http();
+        assert_eq!(read(&Ok::<_, Failure>(response)), None);
+        let late = answer(&[("grpc-status", "4")]);
+        assert_eq!(read(&late), None);
+        assert!(Failed::of(&late, "shop.v1.Items", true).is_some());
     }
 
     #[test]
@@ -124,7 +140,7 @@ mod tests {
             ("soon", None),
             ("99999999999", None),
         ] {
-            let failed = Failed::of(&answer(&[("grpc-status", "14"), (PUSHBACK, value)])).expect("it passes");
+            let failed = read(&answer(&[("grpc-status", "14"), (PUSHBACK, value)])).expect("it passes");
             assert_eq!(failed.pushback, Some(expected), "{value}");
         }
     }
@@ -133,6 +149,6 @@ mod tests {
     fn proxies_speak_http() {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        assert!(Failed::of(&Ok::<_, Failure>(response)).is_some());
+        assert!(read(&Ok::<_, Failure>(response)).is_some());
     }
 }

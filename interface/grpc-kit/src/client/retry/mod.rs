@@ -4,7 +4,7 @@
 
 pub(super) mod backoff;
 pub(super) mod budget;
-mod failed;
+pub(super) mod failed;
 pub(super) mod replay;
 
 use std::{
@@ -25,7 +25,7 @@ use self::{
     backoff::Backoff,
     budget::Budget,
     failed::Failed,
-    replay::{Replay, ReplayBody},
+    replay::{Answered, Replay, ReplayBody},
 };
 use super::outgoing::Outgoing;
 use crate::{
@@ -36,6 +36,9 @@ use crate::{
 /// How many attempts of a call went before this one (gRFC A6).
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
+/// A server that wants a longer wait than this wants no retry: calls without a deadline would never end.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
 /// How often, how soon, and how large.
 #[derive(Debug)]
 pub(super) struct RetrySettings {
@@ -45,7 +48,7 @@ pub(super) struct RetrySettings {
     pub(super) budget: Budget,
     /// Requests above this are not kept.
     pub(super) buffer_bytes: usize,
-    /// For one attempt of a call with a single answer.
+    /// For one attempt of a call with a single answer, as long as another could follow.
     pub(super) attempt_timeout: Option<Duration>,
     pub(super) retries: Counter,
 }
@@ -87,10 +90,10 @@ where
     B::Error: Into<BoxError>,
     RB: Send + 'static,
 {
-    type Response = Response<RB>;
+    type Response = Response<Answered<RB>>;
     type Error = Failure;
     /// Boxed: a loop over attempts has no name, and one allocation is little beside a call over the network.
-    type Future = Pin<Box<dyn Future<Output = Result<Response<RB>, Failure>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answered<RB>>, Failure>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -102,10 +105,15 @@ where
     }
 }
 
-async fn run<S, B, RB>(mut inner: S, request: Request<B>, layer: RetryLayer) -> Result<Response<RB>, Failure>
+async fn run<S, B, RB>(
+    mut inner: S,
+    request: Request<B>,
+    layer: RetryLayer,
+) -> Result<Response<Answered<RB>>, Failure>
 where
     S: Service<Request<ReplayBody<B>>, Response = Response<RB>>,
     S::Error: Into<Failure>,
+    B: Send + 'static,
 {
     let settings = &*layer.settings;
     let outgoing = Outgoing::of(&request, &layer.methods);
@@ -114,17 +122,11 @@ where
     let replay = Replay::new(body, kept);
     settings.budget.deposit();
     let mut call = Attempts { settings, outgoing: &outgoing, made: 0, resent: false };
-    loop {
-        let result = call.attempt(&mut inner, &head, &replay).await;
-        let result = result.map_err(|failure| replay.failure().unwrap_or(failure));
-        let Some(failed) = Failed::of(&result).filter(|_| replay.is_whole()) else { return result };
-        match call.wait(&failed) {
-            None => return result,
-            Some(wait) if wait.is_zero() => {}
-            Some(wait) => sleep(wait).await,
-        }
-        settings.retries.increment(1);
-    }
+    let result = call.run(&mut inner, &head, &replay).await;
+    // The connection knows only that the request was broken off, the caller's side knows why.
+    let result = result.map_err(|failure| replay.failure().unwrap_or(failure));
+    let over = replay.commit();
+    result.map(|response| response.map(|inner| Answered::new(inner, over)))
 }
 
 /// One call's attempts.
@@ -132,16 +134,55 @@ struct Attempts<'a> {
     settings: &'a RetrySettings,
     outgoing: &'a Outgoing,
     made: u32,
-    /// It was sent again at once because it had never left; that happens once.
+    /// It was sent again at once because nobody had seen it; that happens once.
     resent: bool,
 }
 
 impl Attempts<'_> {
+    async fn run<S, B, RB>(
+        &mut self,
+        inner: &mut S,
+        head: &Parts,
+        replay: &Replay<B>,
+    ) -> Result<Response<RB>, Failure>
+    where
+        S: Service<Request<ReplayBody<B>>, Response = Response<RB>>,
+        S::Error: Into<Failure>,
+    {
+        // By the path, so that it holds for services that were not made known, too.
+        let service = head.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        loop {
+            let until = self.until();
+            let result = self.attempt(inner, head, replay, until).await;
+            let failed = Failed::of(&result, service, until.is_some()).filter(|_| replay.is_whole());
+            let Some(wait) = failed.and_then(|failed| self.wait(&failed)) else { return result };
+            if !replay.rewind() {
+                return result;
+            }
+            self.settings.retries.increment(1);
+            if !wait.is_zero() {
+                sleep(wait).await;
+            }
+        }
+    }
+
+    /// When the next attempt is given up for another, if there can be another.
+    fn until(&self) -> Option<Instant> {
+        let method = self.outgoing.method();
+        let another = self.made < self.settings.max_retries
+            && method.idempotent
+            && !method.streaming.answers_with_stream()
+            && self.settings.budget.has_one();
+        let until = Instant::now().checked_add(self.settings.attempt_timeout.filter(|_| another)?)?;
+        Some(until).filter(|until| self.outgoing.deadline.is_none_or(|deadline| *until < deadline))
+    }
+
     async fn attempt<S, B, RB>(
         &mut self,
         inner: &mut S,
         head: &Parts,
         replay: &Replay<B>,
+        until: Option<Instant>,
     ) -> Result<Response<RB>, Failure>
     where
         S: Service<Request<ReplayBody<B>>, Response = Response<RB>>,
@@ -152,29 +193,27 @@ impl Attempts<'_> {
             request.headers_mut().insert(PREVIOUS_ATTEMPTS, HeaderValue::from(self.made));
         }
         self.made += 1;
-        let sent = inner.call(request);
-        let until = self.settings.attempt_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        match until.filter(|_| !self.outgoing.method().streaming.answers_with_stream()) {
-            None => sent.await.map_err(Into::into),
-            Some(until) => match timeout_at(until, sent).await {
-                Ok(result) => result.map_err(Into::into),
-                Err(_) => Err(Failure::new(Kind::DeadlineExceeded, "the attempt's time is up")),
-            },
+        let Some(until) = until else { return inner.call(request).await.map_err(Into::into) };
+        // Below, it is a call with this deadline: for the server, for the metrics and for the breaker.
+        let mut attempt = self.outgoing.clone();
+        attempt.deadline = Some(until);
+        request.extensions_mut().insert(Arc::new(attempt));
+        match timeout_at(until, inner.call(request)).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(_) => Err(Failure::new(Kind::DeadlineExceeded, "the attempt's time is up")),
         }
     }
 
     /// How long to wait before the next attempt; `None` when there is to be none.
     fn wait(&mut self, failed: &Failed) -> Option<Duration> {
         let settings = self.settings;
-        if self.made > settings.max_retries {
-            return None;
-        }
-        if failed.unsent && !self.resent {
-            // The connection closed before it was written: nobody saw it, so it costs nobody anything.
+        if failed.unseen && !self.resent && settings.max_retries > 0 {
+            // A transparent retry (gRFC A6): nobody saw it, so it costs nobody anything and does not count.
             self.resent = true;
+            self.made -= 1;
             return Some(Duration::ZERO);
         }
-        if !(failed.untouched || self.outgoing.method().idempotent) {
+        if self.made > settings.max_retries || !(failed.untouched || self.outgoing.method().idempotent) {
             return None;
         }
         let wait = match failed.pushback {
@@ -183,8 +222,8 @@ impl Attempts<'_> {
             None => settings.backoff.wait(self.made - 1).max(failed.retry_after.unwrap_or_default()),
         };
         // An attempt that could not begin in time is not worth a token.
-        let in_time =
-            self.outgoing.deadline.is_none_or(|deadline| deadline.duration_since(Instant::now()) > wait);
+        let in_time = wait <= LONGEST_WAIT.max(settings.backoff.max)
+            && self.outgoing.deadline.is_none_or(|deadline| deadline.duration_since(Instant::now()) > wait);
         (in_time && settings.budget.withdraw()).then_some(wait)
     }
 }

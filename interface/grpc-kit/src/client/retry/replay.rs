@@ -1,16 +1,22 @@
-//! A request body that can be sent again: what one attempt reads is kept, up to a bound, for the next.
+//! A request body that can be sent again: what one attempt reads is kept, up to a bound, for the next. It ends with the
+//! answer, whoever still writes to it.
 
 use std::{
+    fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 use tower::BoxError;
 
 use crate::failure::Failure;
+
+/// What a kept piece costs beside its bytes: its handle, and the allocation behind it.
+const PIECE_BYTES: usize = 64;
 
 /// The body as it came, and what was read of it.
 #[derive(Debug)]
@@ -19,13 +25,15 @@ struct Source<B> {
     kept: Vec<Bytes>,
     kept_bytes: usize,
     max_bytes: usize,
-    /// Nothing is missing from what is kept.
+    /// Nothing is missing from what is kept, and it may be needed.
     whole: bool,
     ended: bool,
     /// Why the caller's side of the request ended early.
     failed: Option<Failure>,
     /// The attempt that may read; earlier ones may be still on their way out.
     turn: u32,
+    /// Whoever reads now, to be told when it may not any more.
+    reader: Option<Waker>,
 }
 
 /// The body of one attempt.
@@ -52,6 +60,7 @@ impl<B> Replay<B> {
             ended: false,
             failed: None,
             turn: 0,
+            reader: None,
         })))
     }
 
@@ -65,11 +74,103 @@ impl<B> Replay<B> {
         lock(&self.0).failed.take()
     }
 
-    /// The body of the next attempt. It takes the place of the one before, which fails if it is still read.
+    /// Begins again, unless something is missing. In one step with the look at what is kept: from here on the attempt
+    /// before cannot read what the next would not see.
+    pub(super) fn rewind(&self) -> bool {
+        let source = lock(&self.0);
+        let whole = source.whole;
+        if whole {
+            supersede(source);
+        }
+        whole
+    }
+
+    /// The body of an attempt, from the beginning.
     pub(super) fn body(&self) -> ReplayBody<B> {
-        let mut source = lock(&self.0);
-        source.turn += 1;
-        ReplayBody { source: Arc::clone(&self.0), next: 0, turn: source.turn }
+        ReplayBody { source: Arc::clone(&self.0), next: 0, turn: lock(&self.0).turn }
+    }
+
+    /// There is an answer, so there will be no other attempt and nothing more is kept. The request ends when the answer
+    /// is dropped.
+    pub(super) fn commit(self) -> Over
+    where
+        B: Send + 'static,
+    {
+        lock(&self.0).whole = false;
+        Over(self.0)
+    }
+}
+
+/// The present reader has to stop.
+fn supersede<B>(mut source: MutexGuard<'_, Source<B>>) {
+    source.turn += 1;
+    let reader = source.reader.take();
+    drop(source);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+trait End: Send + Sync {
+    fn end(&self);
+}
+
+impl<B: Send> End for Mutex<Source<B>> {
+    fn end(&self) {
+        let mut source = lock(self);
+        source.kept = Vec::new();
+        supersede(source);
+    }
+}
+
+/// Ends the request on drop: a server must not wait for the rest of it after the caller has lost interest.
+pub(super) struct Over(Arc<dyn End>);
+
+impl fmt::Debug for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Over")
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+pin_project! {
+    /// The body of an answer, with the request it answers.
+    #[derive(Debug)]
+    pub(crate) struct Answered<B> {
+        #[pin]
+        inner: B,
+        over: Over,
+    }
+}
+
+impl<B> Answered<B> {
+    pub(super) fn new(inner: B, over: Over) -> Self {
+        Self { inner, over }
+    }
+}
+
+impl<B: Body> Body for Answered<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 
@@ -82,7 +183,7 @@ impl<B> Source<B> {
         if !self.whole {
             return;
         }
-        self.kept_bytes += chunk.len();
+        self.kept_bytes += chunk.len() + PIECE_BYTES;
         if self.kept_bytes > self.max_bytes {
             self.give_up();
         } else {
@@ -111,16 +212,23 @@ where
         let this = self.get_mut();
         let mut source = lock(&this.source);
         if source.turn != this.turn {
-            return Poll::Ready(Some(Err("another attempt has taken over".into())));
+            // The connection resets the stream with the reason it finds here.
+            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
         }
-        if let Some(chunk) = source.kept.get(this.next) {
+        let whole = source.whole;
+        if let Some(chunk) = source.kept.get_mut(this.next) {
             this.next += 1;
-            return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
+            // What no other attempt needs is not held any longer.
+            let chunk = if whole { chunk.clone() } else { std::mem::take(chunk) };
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         if source.ended {
             return Poll::Ready(None);
         }
-        let frame = ready!(Pin::new(&mut source.inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut source.inner).poll_frame(cx) else {
+            source.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
         Poll::Ready(match frame {
             None => {
                 source.ended = true;
@@ -132,6 +240,7 @@ where
                     // gRPC requests have no trailers; whoever sends some does without retries.
                     None => source.give_up(),
                 }
+                // All that was kept was read before this.
                 this.next = source.kept.len();
                 Some(Ok(frame))
             }
@@ -152,6 +261,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures_util::{FutureExt as _, stream};
     use http_body_util::{BodyExt as _, StreamBody};
 
@@ -169,21 +280,78 @@ mod tests {
         body.collect().now_or_never().expect("ready").expect("a body").to_bytes()
     }
 
+    /// Room for so many bytes in so many pieces.
+    fn room(bytes: usize, pieces: usize) -> usize {
+        bytes + pieces * PIECE_BYTES
+    }
+
     #[test]
     fn every_attempt_sends_the_same() {
-        let replay = replay(&["a", "b", "c"], 10);
+        let replay = replay(&["a", "b", "c"], room(10, 3));
         let mut first = replay.body();
         first.frame().now_or_never().expect("ready").expect("a frame").expect("a");
-        assert!(replay.is_whole());
-        assert_eq!(all(replay.body()), "abc");
-        assert_eq!(all(replay.body()), "abc");
+        assert!(replay.rewind());
         let late = first.frame().now_or_never().expect("ready").expect("a frame");
         assert!(late.is_err(), "the first attempt was superseded");
+        assert_eq!(all(replay.body()), "abc");
+        assert!(replay.rewind());
+        assert_eq!(all(replay.body()), "abc");
+    }
+
+    #[test]
+    fn what_the_attempt_before_still_reads_is_not_lost() {
+        let replay = replay(&["aaaa", "bbbb", "cccc"], room(6, 1));
+        let mut first = replay.body();
+        first.frame().now_or_never().expect("ready").expect("a frame").expect("a");
+        // Decided: the first attempt goes on for a while, and would read beyond what is kept.
+        assert!(replay.rewind());
+        assert!(first.frame().now_or_never().expect("ready").expect("a frame").is_err());
+        assert_eq!(all(replay.body()), "aaaabbbbcccc");
+        assert!(!replay.rewind(), "something is missing now");
+    }
+
+    #[test]
+    fn the_end_of_the_answer_wakes_and_ends_the_request() {
+        let replay = Replay::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>()), 10);
+        let mut body = replay.body();
+        let (waker, woken) = counting_waker();
+        assert!(Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)).is_pending());
+        drop(Answered::new((), replay.commit()));
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        let Some(Some(Err(error))) = body.frame().now_or_never() else { panic!("it goes on") };
+        let reason = error.downcast_ref::<h2::Error>().and_then(h2::Error::reason);
+        assert_eq!(reason, Some(h2::Reason::CANCEL));
+    }
+
+    struct Counting(Arc<AtomicUsize>);
+
+    impl std::task::Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counting_waker() -> (Waker, Arc<AtomicUsize>) {
+        let woken = Arc::new(AtomicUsize::new(0));
+        (Waker::from(Arc::new(Counting(Arc::clone(&woken)))), woken)
+    }
+
+    #[test]
+    fn nothing_is_kept_once_there_is_an_answer() {
+        let replay = replay(&["a", "b", "c"], room(10, 3));
+        let mut first = replay.body();
+        first.frame().now_or_never().expect("ready").expect("a frame").expect("a");
+        assert!(replay.rewind());
+        let again = replay.body();
+        let source = Arc::clone(&replay.0);
+        let _over = replay.commit();
+        assert_eq!(all(again), "abc");
+        assert!(lock(&source).kept.iter().all(Bytes::is_empty));
     }
 
     #[test]
     fn a_long_body_is_sent_once_and_not_kept() {
-        let replay = replay(&["aaaa", "bbbb", "cccc"], 6);
+        let replay = replay(&["aaaa", "bbbb", "cccc"], room(6, 2));
         assert_eq!(all(replay.body()), "aaaabbbbcccc");
         assert!(!replay.is_whole());
         assert!(lock(&replay.0).kept.is_empty());
@@ -191,8 +359,9 @@ mod tests {
 
     #[test]
     fn the_end_is_known_without_reading_on() {
-        let replay = replay(&["a"], 10);
+        let replay = replay(&["a"], room(10, 1));
         assert_eq!(all(replay.body()), "a");
+        assert!(replay.rewind());
         let mut again = replay.body();
         assert!(!again.is_end_stream());
         again.frame().now_or_never().expect("ready").expect("a frame").expect("a");

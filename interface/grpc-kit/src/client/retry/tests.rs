@@ -33,7 +33,7 @@ fn layer(max_retries: u32, burst: u32) -> RetryLayer {
         max_retries,
         backoff,
         budget: Budget::new(0.0, burst),
-        buffer_bytes: 16,
+        buffer_bytes: 16 + 64,
         attempt_timeout: Some(Duration::from_secs(5)),
         retries: Counter::noop(),
     };
@@ -141,6 +141,43 @@ async fn an_attempt_that_hangs_is_given_up_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_is_cut_only_for_another() {
+    let never = || std::iter::repeat_with(|| Answer::Never).take(9);
+    for (retries, burst, path) in [(0, 10, IDEMPOTENT), (3, 0, IDEMPOTENT), (3, 10, OTHER)] {
+        let cut = attempts(layer(retries, burst), path, "a", never());
+        let cut = tokio::time::timeout(Duration::from_secs(60), cut).await;
+        assert!(cut.is_err(), "{retries} {burst} {path}");
+    }
+    // Three times, for the next; the last has what is left.
+    let begin = Instant::now();
+    let last = attempts(layer(3, 10), IDEMPOTENT, "a", never().take(3)).await;
+    assert_eq!((last.0.len(), last.1), (4, true));
+    assert!(begin.elapsed() >= Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempts_time_is_in_its_record() {
+    let (deadlines, of_service) = (Arc::new(Mutex::new(Vec::new())), layer(1, 10));
+    let (seen, methods) = (Arc::clone(&deadlines), Arc::clone(&of_service.methods));
+    let service = service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
+        let deadline = Outgoing::of(&request, &methods).deadline;
+        seen.lock().expect("no panic").push(deadline);
+        async { Err::<Response<()>, _>(Failure::new(Kind::Unavailable, "no")) }
+    });
+    let begin = Instant::now();
+    let request = Request::builder().uri(IDEMPOTENT).body(Full::default()).expect("a request");
+    of_service.layer(service).oneshot(request).await.expect_err("it fails");
+    let deadlines = deadlines.lock().expect("no panic").clone();
+    assert_eq!(deadlines, [begin.checked_add(Duration::from_secs(5)), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_a_year_wants_no_retry() {
+    let push = Answer::Head(&[("grpc-status", "14"), ("grpc-retry-pushback-ms", "4000000000")]);
+    assert_eq!(attempts(layer(3, 10), IDEMPOTENT, "a", [push]).await.0.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_retry_that_would_begin_after_the_deadline() {
     let service = service_fn(|_: Request<ReplayBody<Full<Bytes>>>| async {
         let wait = Duration::from_secs(60);
@@ -157,14 +194,17 @@ async fn no_retry_that_would_begin_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_left_is_sent_again_once_for_free() {
-    let unsent = || {
-        Answer::Fail(
-            Failure::new(Kind::Unavailable, "closed").untouched().with_reason(super::super::balance::UNSENT),
-        )
-    };
+async fn what_nobody_saw_is_sent_again_once_for_free() {
+    for reason in [super::super::balance::UNSENT, super::super::balance::REFUSED] {
+        sent_again_for_free(reason).await;
+    }
+}
+
+async fn sent_again_for_free(reason: &'static str) {
+    let unsent = || Answer::Fail(Failure::new(Kind::Unavailable, "closed").untouched().with_reason(reason));
     let begin = Instant::now();
     let (seen, succeeded) = attempts(layer(3, 0), OTHER, "a", [unsent()]).await;
     assert_eq!((seen.len(), succeeded, begin.elapsed()), (2, true, Duration::ZERO));
+    assert!(seen.iter().all(|(_, before)| before.is_none()), "it does not count as an attempt");
     assert_eq!(attempts(layer(3, 0), OTHER, "a", [unsent(), unsent()]).await.0.len(), 2);
 }

@@ -46,7 +46,7 @@ impl Scripted {
     }
 }
 
-type Replies = Pin<Box<dyn Stream<Item = Result<EchoReply, Status>> + Send>>;
+pub(super) type Replies = Pin<Box<dyn Stream<Item = Result<EchoReply, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Echo for Scripted {
@@ -104,13 +104,10 @@ impl Backend {
     ) -> Self {
         let seen = Arc::new(AtomicUsize::new(0));
         let scripted = Scripted { script: Arc::new(script), seen: Arc::clone(&seen) };
-        let builder = ServerBuilder::new(Config::default(), Environment::Development);
-        let server = builder.register(servicer!(EchoServer, scripted), DESCRIPTOR).build().expect("a server");
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = Shutdown::new();
-        let of_server = shutdown.clone();
-        let server = tokio::spawn(async move { server.serve(listener, &of_server).await });
+        let server = serve(listener, scripted, &shutdown);
         Self { address, seen, shutdown, server }
     }
 
@@ -139,6 +136,14 @@ impl Backend {
         self.shutdown.drain();
         self.server.await.expect("no panic");
     }
+}
+
+/// Serves until the shutdown.
+pub(super) fn serve<T: Echo>(listener: TcpListener, servicer: T, shutdown: &Shutdown) -> JoinHandle<Drained> {
+    let builder = ServerBuilder::new(Config::default(), Environment::Development);
+    let server = builder.register(servicer!(EchoServer, servicer), DESCRIPTOR).build().expect("a server");
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move { server.serve(listener, &shutdown).await })
 }
 
 /// Settings that wait no longer than a test has to; `change` replaces what it names.

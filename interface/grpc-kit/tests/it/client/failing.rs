@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream;
 use hive_grpc_kit::{
-    client::{Channel, ENDPOINTS, Resolve},
+    client::{Channel, ENDPOINTS, HANDLED, Resolve},
     stub,
     testing::Recorded,
 };
@@ -136,13 +137,96 @@ async fn the_callers_own_mistakes_do_not_open_it() {
 #[tokio::test]
 async fn a_server_that_is_silent_is_left_alone() {
     let backend = Backend::start(|_, _, _| None).await;
-    let settings = json!({"default_timeout": 0.05, "circuit_breaker_threshold": 2, "max_retries": 0});
+    let settings = json!({"default_timeout": 0.3, "circuit_breaker_threshold": 2, "max_retries": 0});
     let mut client = client(&backend.url(), &settings);
     for _ in 0..2 {
         assert_eq!(client.unary(ask("a")).await.expect_err("late").code(), Code::DeadlineExceeded);
     }
     assert_eq!(client.unary(ask("a")).await.expect_err("open").code(), Code::Unavailable);
     backend.kill().await;
+}
+
+#[tokio::test]
+async fn impatient_callers_do_not_cut_off_the_others() {
+    let backend =
+        Backend::start(|_, _, text| if text == "hang" { None } else { Some(Ok(text.to_owned())) }).await;
+    let settings = json!({"circuit_breaker_threshold": 2, "max_retries": 0});
+    let mut client = client(&backend.url(), &settings);
+    for _ in 0..4 {
+        let mut request = tonic::Request::new(ask("hang"));
+        request.set_timeout(Duration::from_millis(20));
+        assert_eq!(client.unary(request).await.expect_err("late").code(), Code::DeadlineExceeded);
+    }
+    client.unary(ask("a")).await.expect("an answer");
+    backend.kill().await;
+}
+
+#[tokio::test]
+async fn attempts_that_hang_open_it_too() {
+    let backend = Backend::start(|_, _, _| None).await;
+    let recorded = Recorded::default();
+    let settings = json!({"attempt_timeout": 0.3, "circuit_breaker_threshold": 2, "default_timeout": 2});
+    let channel = recorded.install(|| factory(&settings).channel(&backend.url())).expect("a channel");
+    let mut client = stub!(EchoClient, channel);
+    let failed = client.unary(ask("a")).await.expect_err("open");
+    assert_eq!((failed.code(), backend.seen()), (Code::Unavailable, 2));
+    assert_eq!(recorded.value(ENDPOINTS, &[("state", "open")]), Some(1.0));
+    assert_eq!(recorded.value(HANDLED, &[("grpc_code", "DEADLINE_EXCEEDED")]), Some(2.0));
+    backend.kill().await;
+}
+
+#[tokio::test]
+async fn requests_that_break_off_here_do_not_open_it() {
+    let backend = Backend::echo().await;
+    let settings = json!({"circuit_breaker_threshold": 1, "max_message_size": 1024});
+    let mut client = client(&backend.url(), &settings);
+    for _ in 0..3 {
+        // The second message breaks off a stream that has begun.
+        let texts = stream::iter([ask("a"), ask(&"x".repeat(2048))]);
+        let failed = client.client_stream(texts).await.expect_err("too large");
+        assert_eq!(failed.code(), Code::ResourceExhausted);
+    }
+    client.unary(ask("a")).await.expect("an answer");
+    backend.drain().await;
+}
+
+#[tokio::test]
+async fn a_restart_on_one_address_opens_nothing() {
+    let first = Backend::echo().await;
+    let address = first.address;
+    let recorded = Recorded::default();
+    let settings = json!({"connections": 1, "retry_budget_burst": 1000, "max_retries": 10});
+    let channel = recorded.install(|| factory(&settings).channel(&first.url())).expect("a channel");
+    let client = stub!(EchoClient, channel);
+    let go = Arc::new(AtomicBool::new(true));
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let (mut client, go) = (client.clone(), Arc::clone(&go));
+            tokio::spawn(async move {
+                while go.load(Ordering::Relaxed) {
+                    // Whether it is answered does not matter here: for a while nobody is there.
+                    _ = client.unary(ask("a")).await;
+                }
+            })
+        })
+        .collect();
+    while first.seen() < 200 {
+        tokio::task::yield_now().await;
+    }
+    first.drain().await;
+    let second = Backend::start_on(address, |_, _, text| Some(Ok(text.to_owned()))).await;
+    let answered = async {
+        while second.seen() < 100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("it is found again");
+    assert_eq!(recorded.value(ENDPOINTS, &[("state", "open")]), Some(0.0));
+    go.store(false, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.expect("no panic");
+    }
+    second.drain().await;
 }
 
 /// A name whose addresses change.

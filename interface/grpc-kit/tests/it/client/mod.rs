@@ -3,4 +3,5 @@
 mod backend;
 mod calls;
 mod failing;
+mod hops;
 mod retries;
