@@ -21,13 +21,16 @@ use super::{
     deadline::DeadlineLayer,
     inject::{InjectLayer, Propagate},
     metrics::{self, MetricsLayer},
-    retry::{RetryLayer, RetrySettings, backoff::Backoff, budget::Budget},
+    retry::{RetryLayer, RetrySettings, backoff::Backoff, budget::Budget, replay::Shared},
 };
 use crate::{
     layer::message_limit::MessageLimitLayer,
     methods::{DescriptorError, Methods},
     tls::{ClientTls, TlsError},
 };
+
+/// The requests of full size that are kept at a time for a target; further ones are sent once.
+const SHARED_BUFFERS: usize = 64;
 
 /// Why there is no channel to a target.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +147,7 @@ impl ClientFactory {
             },
             budget: Budget::new(config.retry_budget_ratio, config.retry_budget_burst),
             buffer_bytes: config.retry_buffer_bytes,
+            shared: Shared::new(config.retry_buffer_bytes.saturating_mul(SHARED_BUFFERS)),
             attempt_timeout: some_seconds(config.attempt_timeout),
             retries: metrics::retries(name),
         };

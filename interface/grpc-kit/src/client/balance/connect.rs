@@ -1,6 +1,16 @@
 //! Making connections, and what their failures mean.
 
-use std::{error::Error, net::SocketAddr, time::Duration};
+use std::{
+    error::Error,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,6 +28,15 @@ use crate::{
 
 /// A client's side of one HTTP/2 connection.
 pub(super) type Sender = SendRequest<Body>;
+
+/// What is known of one connection.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    /// Answers that came over it.
+    pub(super) answers: AtomicU64,
+    /// Calls the server takes at a time.
+    pub(super) streams: AtomicUsize,
+}
 
 /// HTTP/2 windows, as the server's: one stream fills a fast local network, and memory a connection stays bounded.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -52,11 +71,17 @@ impl Connector {
     }
 
     /// Connects within the time for it. The connection is driven by a task of its own, which ends with it.
-    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Sender, Box<dyn Error + Send + Sync>> {
+    pub(super) async fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> Result<(Sender, Arc<Traffic>), Box<dyn Error + Send + Sync>> {
         tokio::time::timeout(self.timeout, self.handshake(address)).await?
     }
 
-    async fn handshake(&self, address: SocketAddr) -> Result<Sender, Box<dyn Error + Send + Sync>> {
+    async fn handshake(
+        &self,
+        address: SocketAddr,
+    ) -> Result<(Sender, Arc<Traffic>), Box<dyn Error + Send + Sync>> {
         let stream = TcpStream::connect(address).await?;
         // Calls are small: waiting to fill packets only delays them.
         stream.set_nodelay(true)?;
@@ -70,14 +95,24 @@ impl Connector {
         &self,
         address: SocketAddr,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<Sender, Box<dyn Error + Send + Sync>> {
+    ) -> Result<(Sender, Arc<Traffic>), Box<dyn Error + Send + Sync>> {
         let (sender, connection) = self.http2.handshake(TokioIo::new(io)).await?;
+        let streams = AtomicUsize::new(connection.current_max_send_streams());
+        let traffic = Arc::new(Traffic { answers: AtomicU64::default(), streams });
+        let told = Arc::clone(&traffic);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = poll_fn(|cx| {
+                let ended = connection.as_mut().poll(cx);
+                // Only the connection knows, and it can change at any time.
+                told.streams.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                ended
+            });
+            if let Err(error) = ended.await {
                 tracing::debug!(%address, %error, "a connection broke");
             }
         });
-        Ok(sender)
+        Ok((sender, traffic))
     }
 }
 

@@ -4,14 +4,14 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 
-use super::connect::{Connector, Sender};
+use super::connect::{Connector, Sender, Traffic};
 use crate::client::{breaker::Breaker, retry::backoff::Backoff};
 
 /// Between attempts to connect to an address that cannot be reached: short at first, since a server that restarts is
@@ -69,12 +69,8 @@ enum State {
     Idle,
     /// Told by its sender's end.
     Connecting(watch::Receiver<()>),
-    Connected(Sender, Arc<Answers>),
+    Connected(Sender, Arc<Traffic>),
 }
-
-/// How many answers came over one connection.
-#[derive(Debug, Default)]
-struct Answers(AtomicU64);
 
 /// The place of one connection to an address.
 #[derive(Debug)]
@@ -88,6 +84,10 @@ pub(super) struct Slot {
 pub(super) enum Offer {
     /// A connection.
     Connected(Sender, Load),
+    /// One that has as many calls as the server takes at a time; another waits for one of them.
+    Full(Sender, Load),
+    /// One that has as many again that wait.
+    Crowded,
     /// A connection is being made; this tells when that ended, one way or the other.
     Connecting(watch::Receiver<()>),
     /// Nothing before this time.
@@ -110,8 +110,15 @@ impl Slot {
     pub(super) fn offer(self: &Arc<Self>, begin: bool) -> Offer {
         let mut state = self.state();
         match &*state {
-            State::Connected(sender, answers) if !sender.is_closed() => {
-                return Offer::Connected(sender.clone(), Load::new(self, answers));
+            State::Connected(sender, traffic) if !sender.is_closed() => {
+                let (load, most) = (self.load(), traffic.streams.load(Ordering::Relaxed));
+                return if load < most {
+                    Offer::Connected(sender.clone(), Load::new(self, traffic))
+                } else if load < most.saturating_mul(2) {
+                    Offer::Full(sender.clone(), Load::new(self, traffic))
+                } else {
+                    Offer::Crowded
+                };
             }
             State::Connecting(ended) if ended.has_changed().is_ok() => {
                 return Offer::Connecting(ended.clone());
@@ -136,9 +143,9 @@ impl Slot {
     async fn connect(self: Arc<Self>, ended: watch::Sender<()>) {
         let connected = self.endpoint.connector.connect(self.endpoint.address).await;
         let state = match connected {
-            Ok(sender) => {
+            Ok((sender, traffic)) => {
                 self.endpoint.reached();
-                State::Connected(sender, Arc::default())
+                State::Connected(sender, traffic)
             }
             Err(error) => {
                 self.endpoint.not_reached();
@@ -159,30 +166,30 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Load {
     slot: Arc<Slot>,
-    answers: Arc<Answers>,
-    /// How many there were when it began.
+    traffic: Arc<Traffic>,
+    /// The answers there were when it began.
     before: u64,
 }
 
 impl Load {
-    fn new(slot: &Arc<Slot>, answers: &Arc<Answers>) -> Self {
+    fn new(slot: &Arc<Slot>, traffic: &Arc<Traffic>) -> Self {
         slot.load.fetch_add(1, Ordering::Relaxed);
-        let before = answers.0.load(Ordering::Relaxed);
-        Self { slot: Arc::clone(slot), answers: Arc::clone(answers), before }
+        let before = traffic.answers.load(Ordering::Relaxed);
+        Self { slot: Arc::clone(slot), traffic: Arc::clone(traffic), before }
     }
 
     /// An answer came.
     pub(super) fn heard(&self) {
-        self.answers.0.fetch_add(1, Ordering::Relaxed);
+        self.traffic.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has the next call use another connection, if nobody was answered over this one since the call began.
     pub(super) fn retire_if_silent(&self) {
-        if self.answers.0.load(Ordering::Relaxed) != self.before {
+        if self.traffic.answers.load(Ordering::Relaxed) != self.before {
             return;
         }
         let mut state = self.slot.state();
-        if matches!(&*state, State::Connected(_, answers) if Arc::ptr_eq(answers, &self.answers)) {
+        if matches!(&*state, State::Connected(_, traffic) if Arc::ptr_eq(traffic, &self.traffic)) {
             *state = State::Idle;
         }
     }

@@ -10,7 +10,11 @@ use std::{
 };
 
 use ::metrics::Gauge;
-use tokio::{sync::Mutex, time::Instant};
+use futures_util::future::{join_all, select_all};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::{
     connect::{Connector, Sender},
@@ -24,11 +28,14 @@ use crate::{
     tls::ClientTls,
 };
 
-/// A failing address asks for others, but not more often than this.
+/// A failing address asks for others, and a name without any is asked again, but not more often than this.
 const RESOLVE_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Addresses used at most; a name with more is a mistake, or an attack.
 const MAX_ADDRESSES: usize = 1024;
+
+/// Addresses a call waits for at a time: one of them may not answer at all.
+const CONNECT_AT_ONCE: usize = 8;
 
 /// How a target's connections are made.
 #[derive(Debug)]
@@ -54,6 +61,8 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 #[derive(Clone, Debug, Default)]
 struct Resolved {
     slots: Arc<[Arc<Slot>]>,
+    /// The addresses of each host when it was last found.
+    by_host: Arc<[Vec<SocketAddr>]>,
     at: Option<Instant>,
 }
 
@@ -63,8 +72,19 @@ pub(super) struct Pool {
     pub(super) settings: PoolSettings,
     connector: Arc<Connector>,
     resolved: RwLock<Resolved>,
-    resolving: Mutex<()>,
     refreshing: AtomicBool,
+    /// Told whenever a lookup ends.
+    refreshed: watch::Sender<()>,
+}
+
+/// A lookup that runs. On drop, whatever became of it, the next may.
+struct Refreshing(Arc<Pool>);
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        self.0.refreshing.store(false, Ordering::Release);
+        self.0.refreshed.send_replace(());
+    }
 }
 
 /// What a call was given.
@@ -76,14 +96,17 @@ pub(super) struct Taken {
 }
 
 /// The outcome of one look at all connections.
-enum Look {
-    Taken(Taken),
-    Wait(tokio::sync::watch::Receiver<()>),
-    /// None to be had, and when there might be.
-    None {
-        open: bool,
-        later: Option<Instant>,
-    },
+#[derive(Default)]
+struct Look {
+    taken: Option<Taken>,
+    /// The connections that are being made, one an address.
+    waits: Vec<(SocketAddr, watch::Receiver<()>)>,
+    /// A breaker is open.
+    open: bool,
+    /// An address could not be reached, and will be tried again then.
+    later: Option<Instant>,
+    /// A connection has too many calls.
+    crowded: bool,
 }
 
 impl Pool {
@@ -99,8 +122,8 @@ impl Pool {
             settings,
             connector: Arc::new(connector),
             resolved: RwLock::default(),
-            resolving: Mutex::default(),
             refreshing: AtomicBool::new(false),
+            refreshed: watch::Sender::new(()),
         }
     }
 
@@ -109,18 +132,25 @@ impl Pool {
         let slots = self.slots().await?;
         // An address can fail while it is waited for, so there is another look for each.
         for _ in 0..=slots.len() {
-            match look(&slots) {
-                Look::Taken(taken) => return Ok(taken),
+            let look = look(&slots);
+            if look.open || look.later.is_some() {
+                self.refresh(RESOLVE_AT_MOST_EVERY);
+            }
+            match look.taken {
+                Some(taken) => return Ok(taken),
+                None if look.waits.is_empty() => return Err(none_to_be_had(&look)),
                 // An error tells the end of the attempt, as a change would.
-                Look::Wait(mut ended) => _ = ended.changed().await,
-                Look::None { open, later } => {
-                    self.refresh(RESOLVE_AT_MOST_EVERY);
-                    return Err(none_to_be_had(open, later));
+                None => {
+                    let ends = look.waits.into_iter().map(|(_, mut ended)| {
+                        Box::pin(async move {
+                            _ = ended.changed().await;
+                        })
+                    });
+                    select_all(ends).await;
                 }
             }
         }
-        self.refresh(RESOLVE_AT_MOST_EVERY);
-        Err(none_to_be_had(false, None))
+        Err(none_to_be_had(&Look::default()))
     }
 
     /// The present addresses' slots; waits for the first time a target is used.
@@ -129,11 +159,17 @@ impl Pool {
             self.refresh(self.settings.resolve_interval);
             return Ok(slots);
         }
-        let _one = self.resolving.lock().await;
-        match self.present() {
-            Some(slots) => Ok(slots),
-            None => self.resolve().await,
+        // Before the look at whether a lookup runs: its end must not be missed.
+        let mut refreshed = self.refreshed.subscribe();
+        self.refresh(RESOLVE_AT_MOST_EVERY);
+        if self.refreshing.load(Ordering::Acquire) {
+            _ = refreshed.changed().await;
         }
+        self.present().ok_or_else(|| {
+            Failure::new(Kind::Unavailable, "the target's name has no address")
+                .with_reason("NO_ADDRESS")
+                .untouched()
+        })
     }
 
     fn read(&self) -> Resolved {
@@ -144,46 +180,43 @@ impl Pool {
         Some(self.read().slots).filter(|slots| !slots.is_empty())
     }
 
-    /// Looks the addresses up again in the background when they are older than this.
+    /// Looks the addresses up in the background when they are older than this: once for all callers, none of whom can
+    /// end it by going away.
     fn refresh(self: &Arc<Self>, older_than: Duration) {
         let old = self.read().at.is_none_or(|at| at.elapsed() >= older_than);
         if !old || self.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let pool = Arc::clone(self);
-        tokio::spawn(async move {
-            let _one = pool.resolving.lock().await;
-            if pool.resolve().await.is_err() {
-                // The old addresses stay; they may work still.
-                tracing::debug!("a target's name could not be resolved again");
-            }
-            pool.refreshing.store(false, Ordering::Release);
-        });
+        let running = Refreshing(Arc::clone(self));
+        tokio::spawn(async move { running.0.resolve().await });
     }
 
-    async fn resolve(&self) -> Result<Arc<[Arc<Slot>]>, Failure> {
-        let mut addresses = Vec::new();
-        let mut failed = None;
-        for host in &self.settings.target.hosts {
-            match self.settings.resolver.resolve(&host.name, host.port).await {
-                Ok(found) => addresses.extend(found),
-                Err(error) => failed = Some(error),
+    /// Each host in its time. One that is not found keeps the addresses it had; they may work still.
+    async fn resolve(&self) {
+        let lookups = self.settings.target.hosts.iter().map(|host| {
+            timeout(self.settings.connect_timeout, self.settings.resolver.resolve(&host.name, host.port))
+        });
+        let found = join_all(lookups).await;
+        let before = self.read().by_host;
+        let by_host = found.into_iter().enumerate().map(|(index, found)| match found {
+            Ok(Ok(addresses)) => addresses,
+            failed => {
+                let error = failed.map(Result::err);
+                tracing::debug!(host = index, ?error, "a target's name could not be resolved");
+                before.get(index).cloned().unwrap_or_default()
             }
-        }
+        });
+        let by_host: Arc<[_]> = by_host.collect();
+        let mut addresses: Vec<_> = by_host.iter().flatten().copied().collect();
         addresses.sort_unstable();
         addresses.dedup();
         addresses.truncate(MAX_ADDRESSES);
         let mut resolved = self.resolved.write().unwrap_or_else(PoisonError::into_inner);
         resolved.at = Some(Instant::now());
-        if addresses.is_empty() {
-            let failure = Failure::new(Kind::Unavailable, "the target's name has no address").untouched();
-            return Err(match failed {
-                Some(error) => failure.caused_by(error),
-                None => failure,
-            });
+        if !addresses.is_empty() {
+            resolved.slots = self.arrange(&resolved.slots, &addresses);
+            resolved.by_host = by_host;
         }
-        resolved.slots = self.arrange(&resolved.slots, &addresses);
-        Ok(Arc::clone(&resolved.slots))
     }
 
     /// The slots of these addresses. Those there already stay as they are, with their connections.
@@ -210,50 +243,61 @@ impl Pool {
     }
 }
 
-fn none_to_be_had(open: bool, later: Option<Instant>) -> Failure {
-    let (text, reason) = if open {
+fn none_to_be_had(look: &Look) -> Failure {
+    if look.crowded {
+        return Failure::new(Kind::Overloaded, "all connections to the target are full")
+            .with_reason("CONNECTIONS_FULL")
+            .untouched();
+    }
+    let (text, reason) = if look.open && look.later.is_none() {
         ("the target fails and is left alone for a while", "CIRCUIT_OPEN")
     } else {
         ("the target cannot be reached", "UNREACHABLE")
     };
     let failure = Failure::new(Kind::Unavailable, text).with_reason(reason).untouched();
-    match later {
+    match look.later {
         Some(at) => failure.retry_after(at.duration_since(Instant::now())),
         None => failure,
     }
 }
 
 /// The less loaded one of two connections drawn at random; the others, from a random one on, only when neither can be
-/// had. A connection that is there goes before one that has to be made, which is begun meanwhile; one at a time, so
-/// that a first call does not open all of them.
+/// had. A connection that is there goes before one that has to be made, which is begun meanwhile; one an address, so
+/// that a first call does not open all of them. A full one is taken only when there is no other and none is being made.
 fn look(slots: &[Arc<Slot>]) -> Look {
     let (first, second) = draw(slots.len());
     let (first, second) =
         if slots[second].load() < slots[first].load() { (second, first) } else { (first, second) };
     let others = (0..slots.len()).map(|step| (first + step) % slots.len());
-    let mut wait = None;
-    let mut later: Option<Instant> = None;
-    let mut open = false;
+    let mut look = Look::default();
+    let mut full = None;
     for index in [first, second].into_iter().chain(others) {
         let slot = &slots[index];
-        if slot.endpoint.breaker.is_open() {
-            open = true;
+        let (address, breaker) = (slot.endpoint.address, &slot.endpoint.breaker);
+        if breaker.is_open() {
+            look.open = true;
             continue;
         }
-        match slot.offer(wait.is_none()) {
-            Offer::Connected(sender, load) => match slot.endpoint.breaker.permit() {
-                Some(permit) => return Look::Taken(Taken { sender, permit, load }),
-                None => open = true,
+        let waited_for = look.waits.iter().any(|(other, _)| *other == address);
+        match slot.offer(!waited_for && look.waits.len() < CONNECT_AT_ONCE) {
+            Offer::Connected(sender, load) => match breaker.permit() {
+                Some(permit) => {
+                    look.taken = Some(Taken { sender, permit, load });
+                    return look;
+                }
+                None => look.open = true,
             },
-            Offer::Connecting(ended) => wait = wait.or(Some(ended)),
-            Offer::Nothing => {}
-            Offer::Later(at) => later = Some(later.map_or(at, |other| other.min(at))),
+            Offer::Full(sender, load) => full = full.or(Some((sender, load, breaker))),
+            Offer::Crowded => look.crowded = true,
+            Offer::Connecting(ended) if !waited_for => look.waits.push((address, ended)),
+            Offer::Connecting(_) | Offer::Nothing => {}
+            Offer::Later(at) => look.later = Some(look.later.map_or(at, |other| other.min(at))),
         }
     }
-    match wait {
-        Some(ended) => Look::Wait(ended),
-        None => Look::None { open: open && later.is_none(), later },
+    if let Some((sender, load, breaker)) = full.filter(|_| look.waits.is_empty()) {
+        look.taken = breaker.permit().map(|permit| Taken { sender, permit, load });
     }
+    look
 }
 
 /// Two different positions below `count`, if there are two.
@@ -268,6 +312,12 @@ fn draw(count: usize) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::HashMap,
+        pin::Pin,
+        sync::{Mutex, atomic::AtomicUsize},
+    };
+
     use proptest::prelude::*;
 
     use super::*;
@@ -281,13 +331,17 @@ mod tests {
     }
 
     fn pool(connections: usize) -> Pool {
+        resolving(connections, "http://localhost:1", Arc::new(super::super::resolve::Dns))
+    }
+
+    fn resolving(connections: usize, target: &str, resolver: Arc<dyn Resolve>) -> Pool {
         Pool::new(PoolSettings {
-            target: Target::parse("http://localhost:1").expect("a target"),
+            target: Target::parse(target).expect("a target"),
             connections,
             connect_timeout: Duration::from_secs(1),
             keep_alive: None,
             tls: None,
-            resolver: Arc::new(super::super::resolve::Dns),
+            resolver,
             resolve_interval: Duration::from_secs(1),
             breaker: None,
             gauges: std::array::from_fn(|_| Gauge::noop()),
@@ -314,5 +368,67 @@ mod tests {
         let after = pool.arrange(&before, &[address(2), address(3)]);
         assert!(after.iter().any(|slot| Arc::ptr_eq(slot, &before[1])));
         assert!(!after.iter().any(|slot| slot.endpoint.address == address(1)));
+    }
+
+    /// Answers with what it has for a host, an error for one it does not know, and not at all for `never`.
+    #[derive(Debug, Default)]
+    struct Book {
+        asked: AtomicUsize,
+        hosts: Mutex<HashMap<String, SocketAddr>>,
+    }
+
+    impl Book {
+        fn set(&self, hosts: &[(&str, u16)]) {
+            let hosts = hosts.iter().map(|(host, port)| ((*host).to_owned(), address(*port)));
+            *self.hosts.lock().expect("no panic") = hosts.collect();
+        }
+    }
+
+    impl Resolve for Book {
+        fn resolve<'a>(
+            &'a self,
+            host: &'a str,
+            _: u16,
+        ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+            Box::pin(async move {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                if host == "never" {
+                    std::future::pending::<()>().await;
+                }
+                let hosts = self.hosts.lock().expect("no panic");
+                let found = hosts.get(host).ok_or_else(|| std::io::Error::other("no such host"))?;
+                Ok(vec![*found])
+            })
+        }
+    }
+
+    fn ports(slots: &[Arc<Slot>]) -> Vec<u16> {
+        slots.iter().map(|slot| slot.endpoint.address.port()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_is_not_found_keeps_its_addresses() {
+        let book = Arc::new(Book::default());
+        let pool = Arc::new(resolving(1, "http://a:1,b:1", Arc::clone(&book) as Arc<dyn Resolve>));
+        book.set(&[("a", 1), ("b", 2)]);
+        assert_eq!(ports(&pool.slots().await.expect("addresses")), [1, 2]);
+        book.set(&[("a", 3)]);
+        pool.resolve().await;
+        assert_eq!(ports(&pool.slots().await.expect("addresses")), [2, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_callers_wait_for_one_lookup_that_ends() {
+        let book = Arc::new(Book::default());
+        let pool = Arc::new(resolving(1, "http://never:1", Arc::clone(&book) as Arc<dyn Resolve>));
+        let begin = Instant::now();
+        // One that goes away does not take the lookup with it.
+        assert!(timeout(Duration::from_millis(1), pool.slots()).await.is_err());
+        let all = join_all((0..20).map(|_| pool.slots())).await;
+        assert!(all.iter().all(Result::is_err));
+        assert_eq!((book.asked.load(Ordering::Relaxed), begin.elapsed().as_secs()), (1, 1));
+        // Nobody asks again at once.
+        assert!(pool.slots().await.is_err());
+        assert_eq!(book.asked.load(Ordering::Relaxed), 1);
     }
 }

@@ -25,7 +25,7 @@ use self::{
     backoff::Backoff,
     budget::Budget,
     failed::Failed,
-    replay::{Answered, Replay, ReplayBody},
+    replay::{Answered, Replay, ReplayBody, Room, Shared},
 };
 use super::outgoing::Outgoing;
 use crate::{
@@ -48,6 +48,8 @@ pub(super) struct RetrySettings {
     pub(super) budget: Budget,
     /// Requests above this are not kept.
     pub(super) buffer_bytes: usize,
+    /// What all requests of the target keep together.
+    pub(super) shared: Arc<Shared>,
     /// For one attempt of a call with a single answer, as long as another could follow.
     pub(super) attempt_timeout: Option<Duration>,
     pub(super) retries: Counter,
@@ -119,7 +121,7 @@ where
     let outgoing = Outgoing::of(&request, &layer.methods);
     let (head, body) = request.into_parts();
     let kept = if settings.max_retries > 0 { settings.buffer_bytes } else { 0 };
-    let replay = Replay::new(body, kept);
+    let replay = Replay::new(body, Room::new(&settings.shared, kept));
     settings.budget.deposit();
     let mut call = Attempts { settings, outgoing: &outgoing, made: 0, resent: false };
     let result = call.run(&mut inner, &head, &replay).await;

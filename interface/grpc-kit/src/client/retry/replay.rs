@@ -4,7 +4,10 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -18,13 +21,59 @@ use crate::failure::Failure;
 /// What a kept piece costs beside its bytes: its handle, and the allocation behind it.
 const PIECE_BYTES: usize = 64;
 
+/// Bytes that all requests of a target may keep together.
+#[derive(Debug)]
+pub(crate) struct Shared(AtomicUsize);
+
+impl Shared {
+    pub(crate) fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(bytes)))
+    }
+}
+
+/// What one request may keep, and has taken of the target's share.
+#[derive(Debug)]
+pub(super) struct Room {
+    shared: Arc<Shared>,
+    left: usize,
+    taken: usize,
+}
+
+impl Room {
+    pub(super) fn new(shared: &Arc<Shared>, bytes: usize) -> Self {
+        Self { shared: Arc::clone(shared), left: bytes, taken: 0 }
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        let Some(left) = self.left.checked_sub(bytes) else { return false };
+        let fits = |free: usize| free.checked_sub(bytes);
+        let taken = self.shared.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        if taken {
+            self.left = left;
+            self.taken += bytes;
+        }
+        taken
+    }
+
+    fn leave(&mut self) {
+        self.shared.0.fetch_add(std::mem::take(&mut self.taken), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 /// The body as it came, and what was read of it.
 #[derive(Debug)]
 struct Source<B> {
     inner: B,
     kept: Vec<Bytes>,
-    kept_bytes: usize,
-    max_bytes: usize,
+    /// How many of them the present attempt has read.
+    next: usize,
+    room: Room,
     /// Nothing is missing from what is kept, and it may be needed.
     whole: bool,
     ended: bool,
@@ -40,7 +89,6 @@ struct Source<B> {
 #[derive(Debug)]
 pub(crate) struct ReplayBody<B> {
     source: Arc<Mutex<Source<B>>>,
-    next: usize,
     turn: u32,
 }
 
@@ -49,13 +97,13 @@ pub(crate) struct ReplayBody<B> {
 pub(super) struct Replay<B>(Arc<Mutex<Source<B>>>);
 
 impl<B> Replay<B> {
-    /// Keeps at most so many bytes; a body that is longer cannot be sent again.
-    pub(super) fn new(inner: B, max_bytes: usize) -> Self {
+    /// A body that does not fit into the room cannot be sent again.
+    pub(super) fn new(inner: B, room: Room) -> Self {
         Self(Arc::new(Mutex::new(Source {
             inner,
             kept: Vec::new(),
-            kept_bytes: 0,
-            max_bytes,
+            next: 0,
+            room,
             whole: true,
             ended: false,
             failed: None,
@@ -87,7 +135,7 @@ impl<B> Replay<B> {
 
     /// The body of an attempt, from the beginning.
     pub(super) fn body(&self) -> ReplayBody<B> {
-        ReplayBody { source: Arc::clone(&self.0), next: 0, turn: lock(&self.0).turn }
+        ReplayBody { source: Arc::clone(&self.0), turn: lock(&self.0).turn }
     }
 
     /// There is an answer, so there will be no other attempt and nothing more is kept. The request ends when the answer
@@ -96,7 +144,7 @@ impl<B> Replay<B> {
     where
         B: Send + 'static,
     {
-        lock(&self.0).whole = false;
+        lock(&self.0).commit();
         Over(self.0)
     }
 }
@@ -104,6 +152,7 @@ impl<B> Replay<B> {
 /// The present reader has to stop.
 fn supersede<B>(mut source: MutexGuard<'_, Source<B>>) {
     source.turn += 1;
+    source.next = 0;
     let reader = source.reader.take();
     drop(source);
     if let Some(reader) = reader {
@@ -118,7 +167,7 @@ trait End: Send + Sync {
 impl<B: Send> End for Mutex<Source<B>> {
     fn end(&self) {
         let mut source = lock(self);
-        source.kept = Vec::new();
+        source.give_up();
         supersede(source);
     }
 }
@@ -183,17 +232,36 @@ impl<B> Source<B> {
         if !self.whole {
             return;
         }
-        self.kept_bytes += chunk.len() + PIECE_BYTES;
-        if self.kept_bytes > self.max_bytes {
-            self.give_up();
-        } else {
+        if self.room.take(chunk.len() + PIECE_BYTES) {
             self.kept.push(chunk.clone());
+            self.next = self.kept.len();
+        } else {
+            self.give_up();
         }
     }
 
     fn give_up(&mut self) {
         self.whole = false;
         self.kept = Vec::new();
+        self.next = 0;
+        self.room.leave();
+    }
+
+    /// Nothing is needed for another attempt; the present one may still have to read of it.
+    fn commit(&mut self) {
+        self.whole = false;
+        if self.next >= self.kept.len() {
+            self.give_up();
+        }
+    }
+
+    fn again(&mut self) -> Option<Bytes> {
+        let chunk = self.kept.get(self.next)?.clone();
+        self.next += 1;
+        if !self.whole {
+            self.commit();
+        }
+        Some(chunk)
     }
 }
 
@@ -215,11 +283,7 @@ where
             // The connection resets the stream with the reason it finds here.
             return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
         }
-        let whole = source.whole;
-        if let Some(chunk) = source.kept.get_mut(this.next) {
-            this.next += 1;
-            // What no other attempt needs is not held any longer.
-            let chunk = if whole { chunk.clone() } else { std::mem::take(chunk) };
+        if let Some(chunk) = source.again() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         if source.ended {
@@ -240,8 +304,6 @@ where
                     // gRPC requests have no trailers; whoever sends some does without retries.
                     None => source.give_up(),
                 }
-                // All that was kept was read before this.
-                this.next = source.kept.len();
                 Some(Ok(frame))
             }
             Some(Err(error)) => {
@@ -255,14 +317,14 @@ where
 
     fn is_end_stream(&self) -> bool {
         let source = lock(&self.source);
-        self.next == source.kept.len() && (source.ended || source.inner.is_end_stream())
+        source.turn == self.turn
+            && source.next == source.kept.len()
+            && (source.ended || source.inner.is_end_stream())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use futures_util::{FutureExt as _, stream};
     use http_body_util::{BodyExt as _, StreamBody};
 
@@ -273,7 +335,12 @@ mod tests {
     fn replay(chunks: &[&'static str], max_bytes: usize) -> Replay<StreamBody<Chunks>> {
         let frames: Vec<_> =
             chunks.iter().map(|chunk| Ok(Frame::data(Bytes::from_static(chunk.as_bytes())))).collect();
-        Replay::new(StreamBody::new(stream::iter(frames)), max_bytes)
+        Replay::new(StreamBody::new(stream::iter(frames)), alone(max_bytes))
+    }
+
+    /// So many bytes, shared with nobody.
+    fn alone(bytes: usize) -> Room {
+        Room::new(&Shared::new(bytes), bytes)
     }
 
     fn all(body: ReplayBody<StreamBody<Chunks>>) -> Bytes {
@@ -312,7 +379,8 @@ mod tests {
 
     #[test]
     fn the_end_of_the_answer_wakes_and_ends_the_request() {
-        let replay = Replay::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>()), 10);
+        let endless = stream::pending::<Result<Frame<Bytes>, BoxError>>();
+        let replay = Replay::new(StreamBody::new(endless), alone(10));
         let mut body = replay.body();
         let (waker, woken) = counting_waker();
         assert!(Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)).is_pending());
@@ -346,7 +414,25 @@ mod tests {
         let source = Arc::clone(&replay.0);
         let _over = replay.commit();
         assert_eq!(all(again), "abc");
-        assert!(lock(&source).kept.iter().all(Bytes::is_empty));
+        assert!(lock(&source).kept.is_empty());
+    }
+
+    #[test]
+    fn requests_share_what_the_target_may_keep() {
+        let shared = Shared::new(room(1, 1));
+        let of = |text: &'static str| {
+            let frame = Ok::<_, BoxError>(Frame::data(Bytes::from_static(text.as_bytes())));
+            Replay::new(StreamBody::new(stream::iter([frame])), Room::new(&shared, 1000))
+        };
+        let (first, second) = (of("a"), of("b"));
+        for replay in [&first, &second] {
+            replay.body().collect().now_or_never().expect("ready").expect("a body");
+        }
+        assert_eq!((first.is_whole(), second.is_whole()), (true, false));
+        drop(first.commit());
+        let third = of("c");
+        third.body().collect().now_or_never().expect("ready").expect("a body");
+        assert!(third.is_whole(), "the first left its room");
     }
 
     #[test]

@@ -34,6 +34,7 @@ fn layer(max_retries: u32, burst: u32) -> RetryLayer {
         backoff,
         budget: Budget::new(0.0, burst),
         buffer_bytes: 16 + 64,
+        shared: Shared::new(1024),
         attempt_timeout: Some(Duration::from_secs(5)),
         retries: Counter::noop(),
     };
