@@ -284,4 +284,33 @@ mod tests {
         answer_with(None, &seen, 9).await;
         assert_eq!(seen.codes(), [Code::Unknown]);
     }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_ends_with_its_own_code() {
+        let boxed: BoxError = Box::new(Status::aborted("no"));
+        assert_eq!(body_code(&boxed), Code::Aborted);
+        assert_eq!(body_code(&std::fmt::Error), Code::Internal);
+        let seen = Seen::default();
+        let frames = [Err::<Frame<Bytes>, _>(Status::unavailable("it broke"))];
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let answer = ready(Ok::<_, Failure>(Response::new(body)));
+        let mut body = ResponseFuture::new(answer, seen.clone()).await.expect("an answer").into_body();
+        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+        assert_eq!(seen.codes(), [Code::Unavailable]);
+    }
+
+    #[test]
+    fn answers_that_are_no_grpc_get_grpcs_codes() {
+        for (status, code) in [
+            (200, None),
+            (401, Some(Code::Unauthenticated)),
+            (403, Some(Code::PermissionDenied)),
+            (404, Some(Code::Unimplemented)),
+            (429, Some(Code::Unavailable)),
+            (503, Some(Code::Unavailable)),
+            (418, Some(Code::Unknown)),
+        ] {
+            assert_eq!(http_code(StatusCode::from_u16(status).expect("a status")), code, "{status}");
+        }
+    }
 }

@@ -13,8 +13,8 @@ use crate::{server::config::Secret, tls::ClientTlsConfig};
 pub struct ClientConfig {
     /// `DEFAULT_TIMEOUT`: of calls that set none; 0 for none. Methods that answer with a stream are exempt.
     pub default_timeout: f64,
-    /// `ATTEMPT_TIMEOUT`: of one attempt of a call, so that time is left for another; 0 for none. Methods that
-    /// answer with a stream are exempt.
+    /// `ATTEMPT_TIMEOUT`: of one attempt of an idempotent call, as long as there may be another; 0 for none. Methods
+    /// that answer with a stream are exempt.
     pub attempt_timeout: f64,
     /// `DEADLINE_MARGIN_MS`: how much earlier than the caller the server gives up, at most a tenth of the time left,
     /// so that its answer still arrives.
@@ -33,7 +33,8 @@ pub struct ClientConfig {
     pub retry_budget_ratio: f64,
     /// `RETRY_BUDGET_BURST`, 0..=1000: retries a target has saved at most.
     pub retry_budget_burst: u32,
-    /// `RETRY_BUFFER_BYTES`: a request above this is not kept, and so not sent again.
+    /// `RETRY_BUFFER_BYTES`: a request above this, its pieces' overhead included, is not kept, and so not sent again;
+    /// all requests of a target together keep at most 64 times as much.
     pub retry_buffer_bytes: usize,
     /// `ENABLE_CIRCUIT_BREAKER`: whether an address that fails is left alone for a while.
     pub enable_circuit_breaker: bool,

@@ -13,7 +13,16 @@ use std::{
 use http::HeaderValue;
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{failure::Failure, server::config::Secret};
+use crate::{
+    failure::{Failure, Kind},
+    server::config::Secret,
+};
+
+/// A source that failed is not asked again before this.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// A token younger than this is not replaced because a server refuses it: the next would be refused as well.
+const YOUNGEST_REFUSED: Duration = Duration::from_secs(10);
 
 /// A token, and until when it is good.
 #[derive(Clone, Debug)]
@@ -51,14 +60,30 @@ pub struct Credentials(Arc<Shared>);
 struct Shared {
     source: Box<dyn TokenSource>,
     held: RwLock<Option<Held>>,
-    /// One fetch at a time, whoever waits for it.
-    fetching: Mutex<()>,
+    /// One fetch at a time, whoever waits for it; and the last that failed.
+    fetching: Mutex<Option<Failed>>,
     renewing: AtomicBool,
+}
+
+struct Failed {
+    at: Instant,
+    kind: Kind,
+    reason: &'static str,
+}
+
+/// A renewal that runs. On drop, whatever became of it, the next may.
+struct Renewing(Credentials);
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        self.0.0.renewing.store(false, Ordering::Release);
+    }
 }
 
 #[derive(Clone)]
 struct Held {
     value: HeaderValue,
+    since: Instant,
     /// From here on it is renewed while it is still used.
     renew: Option<Instant>,
     expires: Option<Instant>,
@@ -76,7 +101,7 @@ impl Credentials {
         Self(Arc::new(Shared {
             source: Box::new(source),
             held: RwLock::new(None),
-            fetching: Mutex::new(()),
+            fetching: Mutex::new(None),
             renewing: AtomicBool::new(false),
         }))
     }
@@ -89,12 +114,13 @@ impl Credentials {
             return None;
         }
         if held.renew.is_some_and(|renew| now >= renew) && !self.0.renewing.swap(true, Ordering::AcqRel) {
-            let (this, old) = (self.clone(), held.value.clone());
+            let (running, old) = (Renewing(self.clone()), held.value.clone());
             tokio::spawn(async move {
-                if let Err(failure) = this.fetch(Some(&old)).await {
+                if let Err(failure) = running.0.fetch(Some(&old)).await {
                     tracing::warn!(reason = failure.reason(), "a token could not be renewed");
+                    // Calls go on with the old one, and do not begin the next try meanwhile.
+                    tokio::time::sleep(AFTER_FAILURE).await;
                 }
-                this.0.renewing.store(false, Ordering::Release);
             });
         }
         Some(held.value)
@@ -112,7 +138,10 @@ impl Credentials {
     pub(super) fn refused(&self, value: &HeaderValue) {
         let mut held = self.0.held.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A source that has only the one token would be asked for it at every call.
-        if held.as_ref().is_some_and(|held| held.value == value && held.expires.is_some()) {
+        let replaceable = |held: &Held| {
+            held.value == value && held.expires.is_some() && held.since.elapsed() >= YOUNGEST_REFUSED
+        };
+        if held.as_ref().is_some_and(replaceable) {
             *held = None;
         }
     }
@@ -123,18 +152,25 @@ impl Credentials {
 
     /// Fetches, unless somebody else did in the meantime: `old` is the token that is not wanted any more.
     async fn fetch(&self, old: Option<&HeaderValue>) -> Result<HeaderValue, Failure> {
-        let _one = self.0.fetching.lock().await;
+        let mut failed = self.0.fetching.lock().await;
         let valid = |held: &&Held| held.expires.is_none_or(|expires| Instant::now() < expires);
         if let Some(held) = self.read().as_ref().filter(valid)
             && old != Some(&held.value)
         {
             return Ok(held.value.clone());
         }
-        let token = self.0.source.fetch().await?;
+        if let Some(failed) = failed.as_ref().filter(|failed| failed.at.elapsed() < AFTER_FAILURE) {
+            let failure = Failure::new(failed.kind, "there is no token for the call");
+            return Err(failure.with_reason(failed.reason).untouched());
+        }
+        let token = self.0.source.fetch().await.inspect_err(|failure| {
+            *failed = Some(Failed { at: Instant::now(), kind: failure.kind(), reason: failure.reason() });
+        })?;
+        *failed = None;
         let value = bearer(&token.text).ok_or_else(|| Failure::internal("a token is no header value"))?;
         let now = Instant::now();
         let after = |share: u32| now.checked_add(token.valid_for? / 10 * share);
-        let held = Held { value: value.clone(), renew: after(8), expires: after(10) };
+        let held = Held { value: value.clone(), since: now, renew: after(8), expires: after(10) };
         *self.0.held.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held);
         Ok(value)
     }
@@ -195,10 +231,37 @@ mod tests {
         let (credentials, fetched) = credentials();
         let first = credentials.wait().await.expect("a token");
         credentials.refused(&first);
+        assert!(credentials.held().is_some(), "it is too young");
+        tokio::time::advance(YOUNGEST_REFUSED).await;
+        credentials.refused(&first);
         assert!(credentials.held().is_none());
         let second = credentials.wait().await.expect("a token");
         credentials.refused(&first);
         assert_eq!(credentials.held(), Some(second));
+        assert_eq!(fetched.load(Ordering::Relaxed), 2);
+    }
+
+    /// Fails every time.
+    struct Failing(Arc<AtomicU32>);
+
+    impl TokenSource for Failing {
+        fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Token, Failure>> + Send + '_>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::ready(Err(Failure::new(Kind::Unavailable, "no"))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_fails_is_left_alone_for_a_while() {
+        let fetched = Arc::new(AtomicU32::new(0));
+        let credentials = Credentials::new(Failing(Arc::clone(&fetched)));
+        for _ in 0..2 {
+            let all = futures_util::future::join_all((0..20).map(|_| credentials.wait())).await;
+            assert!(all.iter().all(|token| token.as_ref().is_err_and(|no| no.kind() == Kind::Unavailable)));
+        }
+        assert_eq!(fetched.load(Ordering::Relaxed), 1);
+        tokio::time::advance(AFTER_FAILURE).await;
+        credentials.wait().await.expect_err("still");
         assert_eq!(fetched.load(Ordering::Relaxed), 2);
     }
 

@@ -35,11 +35,9 @@ const SHARED_BUFFERS: usize = 64;
 /// Why there is no channel to a target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// Neither configured nor a URL.
-    #[error("the target {name} is not configured, and {problem}")]
+    /// Neither configured nor a URL. What was asked for is not told: it may be a URL with a password in it.
+    #[error("the target is not configured, and {problem}")]
     Unknown {
-        /// What was asked for.
-        name: String,
         /// What keeps it from being a URL.
         problem: &'static str,
     },
@@ -106,7 +104,7 @@ impl ClientFactory {
         self
     }
 
-    /// Sends calls with these tokens, instead of the configured one.
+    /// Sends calls with these tokens, instead of the one configured for all targets.
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
@@ -128,8 +126,7 @@ impl ClientFactory {
             Some(target) => (self.config.with(target), &*target.url),
             None => (self.config.clone(), name),
         };
-        let target =
-            Target::parse(url).map_err(|problem| TargetError::Unknown { name: name.to_owned(), problem })?;
+        let target = Target::parse(url).map_err(|problem| TargetError::Unknown { problem })?;
         let channel = self.build(&config, name, target)?;
         channels.insert(name.to_owned(), channel.clone());
         Ok(channel)
@@ -137,7 +134,9 @@ impl ClientFactory {
 
     fn build(&self, config: &ClientConfig, name: &str, target: Target) -> Result<Channel, TlsError> {
         let methods = || Arc::clone(&self.methods);
-        let token = config.auth.token.clone().map(Credentials::new);
+        // What is said for one target goes before what is given for all of them.
+        let own = self.config.targets.get(name).and_then(|target| target.auth.as_ref()?.token.clone());
+        let shared = || self.credentials.clone().or(config.auth.token.clone().map(Credentials::new));
         let retry = RetrySettings {
             max_retries: if config.enable_retry { config.max_retries } else { 0 },
             backoff: Backoff {
@@ -159,7 +158,7 @@ impl ClientFactory {
             inject: InjectLayer {
                 methods: methods(),
                 propagate: self.propagate.clone(),
-                credentials: self.credentials.clone().or(token),
+                credentials: own.map(Credentials::new).or_else(shared),
             },
         };
         let patience = Duration::from_millis(config.keepalive_timeout_ms);
@@ -203,7 +202,7 @@ mod tests {
         let error = factory.channel("other").expect_err("neither");
         assert_eq!(
             error.to_string(),
-            "the target other is not configured, and must begin with http:// or https://"
+            "the target is not configured, and must begin with http:// or https://"
         );
     }
 }

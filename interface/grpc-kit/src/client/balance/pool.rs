@@ -361,6 +361,18 @@ mod tests {
         assert_eq!(pool.arrange(&[], &many).len(), 9);
     }
 
+    #[tokio::test]
+    async fn a_first_call_tries_every_address_once() {
+        let pool = pool(6);
+        let slots = pool.arrange(&[], &[address(1), address(2)]);
+        for _ in 0..2 {
+            let look = look(&slots);
+            let mut tried: Vec<_> = look.waits.iter().map(|(address, _)| address.port()).collect();
+            tried.sort_unstable();
+            assert_eq!((tried, look.taken.is_some()), (vec![1, 2], false));
+        }
+    }
+
     #[test]
     fn addresses_that_stay_keep_their_connections() {
         let pool = pool(2);

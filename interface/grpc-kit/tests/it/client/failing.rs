@@ -36,7 +36,9 @@ async fn nobody_there_is_said_at_once() {
     let address = free.local_addr().expect("an address");
     drop(free);
     let mut client = client(&format!("http://{address}"), &json!({}));
+    let begin = std::time::Instant::now();
     let status = client.unary(ask("a")).await.expect_err("nobody");
+    assert!(begin.elapsed() < Duration::from_secs(4), "before the time to connect is up");
     assert_eq!(status.code(), Code::Unavailable);
     assert!(!status.message().contains("127.0.0.1"), "{status:?}");
     let later = Backend::start_on(address, |_, _, text| Some(Ok(text.to_owned()))).await;

@@ -8,7 +8,8 @@ use std::{
     },
 };
 
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{future::select_all, stream};
 use hive_grpc_kit::{client::Channel, drain::Shutdown};
 use serde_json::json;
 use tokio::{
@@ -85,18 +86,21 @@ async fn that_the_next_hop_changed_nothing_says_nothing_about_this_one() {
     backend.drain().await;
 }
 
-/// Speaks HTTP/2 as `speak` does, on one connection after the other.
+/// Speaks HTTP/2 as `speak` does, with so many streams at a time on a connection.
 async fn raw<F>(
-    speak: impl Fn(h2::server::Connection<TcpStream, bytes::Bytes>) -> F + Send + Sync + 'static,
+    streams: u32,
+    speak: impl Fn(h2::server::Connection<TcpStream, Bytes>) -> F + Send + Sync + 'static,
 ) -> String
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let mut http2 = h2::server::Builder::new();
+    http2.max_concurrent_streams(streams);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(speak(h2::server::handshake(stream).await.expect("HTTP/2")));
+            tokio::spawn(speak(http2.handshake(stream).await.expect("HTTP/2")));
         }
     });
     url
@@ -109,7 +113,7 @@ fn head() -> http::response::Builder {
 #[tokio::test]
 async fn details_that_are_no_base64_panic_nobody() {
     const DETAILS: &str = "grpc-status-details-bin";
-    let url = raw(|mut connection| async move {
+    let url = raw(100, |mut connection| async move {
         let mut in_trailers = false;
         while let Some(Ok((_, mut respond))) = connection.accept().await {
             if in_trailers {
@@ -134,7 +138,7 @@ async fn details_that_are_no_base64_panic_nobody() {
 #[tokio::test]
 async fn a_dropped_answer_ends_an_open_request() {
     let (tell, mut told) = mpsc::unbounded_channel();
-    let url = raw(move |mut connection| {
+    let url = raw(100, move |mut connection| {
         let tell = tell.clone();
         async move {
             while let Some(Ok((request, mut respond))) = connection.accept().await {
@@ -154,4 +158,35 @@ async fn a_dropped_answer_ends_an_open_request() {
     drop(answer);
     let seen = tokio::time::timeout(std::time::Duration::from_secs(20), told.recv()).await;
     assert_eq!(seen.expect("in time"), Some((Some(h2::Reason::CANCEL), true)));
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_stream_are_bounded() {
+    let url = raw(1, |mut connection| async move {
+        let mut unanswered = Vec::new();
+        let mut answered = 0;
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            if answered == 2 {
+                unanswered.push(respond);
+                continue;
+            }
+            answered += 1;
+            let only = head().header("grpc-status", "5");
+            respond.send_response(only.body(()).expect("a head"), true).expect("sent");
+        }
+    })
+    .await;
+    let client = client(&url, &json!({"connections": 1, "max_retries": 0}));
+    for _ in 0..2 {
+        // Two, so that the server's settings are known.
+        assert_eq!(client.clone().unary(ask("a")).await.expect_err("no").code(), Code::NotFound);
+    }
+    let calls = (0..3).map(|_| {
+        let mut client = client.clone();
+        Box::pin(async move { client.unary(ask("a")).await })
+    });
+    // One hangs, one waits for it.
+    let (first, _, others) = select_all(calls).await;
+    assert_eq!(first.expect_err("too many").code(), Code::ResourceExhausted);
+    assert_eq!(others.len(), 2);
 }
