@@ -32,6 +32,8 @@ pub(super) type Sender = SendRequest<Body>;
 /// What is known of one connection.
 #[derive(Debug)]
 pub(super) struct Traffic {
+    /// Calls on it now.
+    pub(super) calls: AtomicUsize,
     /// Answers that came over it.
     pub(super) answers: AtomicU64,
     /// Calls the server takes at a time.
@@ -98,7 +100,8 @@ impl Connector {
     ) -> Result<(Sender, Arc<Traffic>), Box<dyn Error + Send + Sync>> {
         let (sender, connection) = self.http2.handshake(TokioIo::new(io)).await?;
         let streams = AtomicUsize::new(connection.current_max_send_streams());
-        let traffic = Arc::new(Traffic { answers: AtomicU64::default(), streams });
+        let traffic =
+            Arc::new(Traffic { calls: AtomicUsize::default(), answers: AtomicU64::default(), streams });
         let told = Arc::clone(&traffic);
         tokio::spawn(async move {
             let mut connection = pin!(connection);

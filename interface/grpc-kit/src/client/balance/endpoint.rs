@@ -101,7 +101,7 @@ impl Slot {
         Arc::new(Self { endpoint, load: AtomicUsize::new(0), state: Mutex::new(State::Idle) })
     }
 
-    /// Calls on it now.
+    /// Calls on it now, those on connections it had before included.
     pub(super) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
     }
@@ -111,10 +111,11 @@ impl Slot {
         let mut state = self.state();
         match &*state {
             State::Connected(sender, traffic) if !sender.is_closed() => {
-                let (load, most) = (self.load(), traffic.streams.load(Ordering::Relaxed));
-                return if load < most {
+                let calls = traffic.calls.load(Ordering::Relaxed);
+                let most = traffic.streams.load(Ordering::Relaxed);
+                return if calls < most {
                     Offer::Connected(sender.clone(), Load::new(self, traffic))
-                } else if load < most.saturating_mul(2) {
+                } else if calls < most.saturating_mul(2) {
                     Offer::Full(sender.clone(), Load::new(self, traffic))
                 } else {
                     Offer::Crowded
@@ -174,6 +175,7 @@ pub(super) struct Load {
 impl Load {
     fn new(slot: &Arc<Slot>, traffic: &Arc<Traffic>) -> Self {
         slot.load.fetch_add(1, Ordering::Relaxed);
+        traffic.calls.fetch_add(1, Ordering::Relaxed);
         let before = traffic.answers.load(Ordering::Relaxed);
         Self { slot: Arc::clone(slot), traffic: Arc::clone(traffic), before }
     }
@@ -198,5 +200,6 @@ impl Load {
 impl Drop for Load {
     fn drop(&mut self) {
         self.slot.load.fetch_sub(1, Ordering::Relaxed);
+        self.traffic.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
