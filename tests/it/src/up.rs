@@ -38,7 +38,12 @@ pub struct Up {
 impl Up {
     /// Starts it on a data folder and waits until it serves.
     pub fn start(data: &Path) -> Self {
-        let mut running = up(data).start();
+        Up::of(up(data))
+    }
+
+    /// Starts a command line made by [`up`] and waits until it serves.
+    pub fn of(hive: Hive) -> Self {
+        let mut running = hive.start();
         let mut address = |name: &str| {
             let line = running.wait_for_line(&format!("hive: {name} serves"));
             let address = line.trim().rsplit(' ').next().expect("the line ends with the address");
@@ -111,6 +116,11 @@ impl Up {
         get(self.http, path)
     }
 
+    /// The REST port, for callers on other threads.
+    pub fn rest(&self) -> Rest {
+        Rest(self.http)
+    }
+
     /// What the scrape port shows.
     pub fn scrape(&self) -> String {
         let (status, text) = get(self.metrics, "/metrics");
@@ -140,13 +150,33 @@ impl Up {
     }
 }
 
+/// A REST port.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest(SocketAddr);
+
+impl Rest {
+    /// Status and body of POST; 0 when no answer comes.
+    pub fn post(self, path: &str, body: &Value) -> (u16, String) {
+        ask(self.0, "POST", path, &body.to_string()).unwrap_or_default()
+    }
+}
+
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n\r\n").expect("sent");
+    ask(address, "GET", path, "").expect("an answer")
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        content-length: {length}\r\n\r\n{body}"
+    )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, body.to_owned())
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok((status, body.to_owned()))
 }

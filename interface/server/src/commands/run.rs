@@ -70,7 +70,7 @@ impl Run<'_> {
     async fn finish(&self, message: Vec<u8>) -> Result<Ending, Failure> {
         let io = |error: std::io::Error| Failure::Usage(format!("hive cannot start: {error}"));
         let mut signals = Signals::listen().map_err(io)?;
-        let stores = Stores::open(self.folder).await.map_err(|error| self.blame(error))?;
+        let stores = Stores::open(self.folder, self.settings).await.map_err(|error| self.blame(error))?;
         let reporter = Reporter::start(self.screen.clone()).map_err(io)?;
         let hive = Hive::new(&stores, self.settings, Arc::clone(&reporter) as _)
             .map_err(|error| Failure::Defect(error.into()))?;

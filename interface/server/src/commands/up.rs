@@ -44,7 +44,7 @@ impl Up<'_> {
         let signals = Signals::listen().map_err(io)?;
         // Before anything is begun: a port in use must not cost agents their epoch.
         let sockets = Sockets::open(&plan).await?;
-        let stores = Stores::open(&self.folder).await.map_err(|error| self.blame(error))?;
+        let stores = Stores::open(&self.folder, self.settings).await.map_err(|error| self.blame(error))?;
         let hive = Hive::new(&stores, self.settings, Arc::clone(&self.metrics) as _)
             .map_err(|error| Failure::Defect(error.into()))?;
         let mut background = Background::default();

@@ -5,6 +5,7 @@
 //! | `names` | which names exist, and which one was probably meant |
 //! | `sources`, `env_file` | reading `NAME=value` from the environment and from a file |
 //! | `fields` | reading one value |
+//! | `database` | where a role keeps its data |
 //! | `process` | the settings of the whole process |
 //! | `grpc` | the settings of every gRPC server |
 //! | `orchestration`, `registry`, `tickets` | the settings of a role, and the component configs made from them |
@@ -16,6 +17,7 @@
 //! 2. Its name in `names`, unless it has a prefix; its field in the struct of its role.
 //! 3. Where the component's `Config` is made from it. A setting without effect does not exist.
 
+mod database;
 mod dump;
 mod env_file;
 mod fields;

@@ -9,7 +9,13 @@ const PROCESS: &[&str] = &["ENVIRONMENT", "LOG_LEVEL", "HTTP_PORT", "PROMETHEUS_
 const ALIASES: &[(&str, &str)] = &[("JWT_SECRET_KEY", "grpc.server.auth.jwt_secret")];
 
 /// Paths of settings that are never shown.
-const SECRETS: &[&str] = &["grpc.server.auth.jwt_secret"];
+const SECRETS: &[&str] = &[
+    "grpc.server.auth.jwt_secret",
+    "tickets.database_url",
+    "tickets.postgres_password",
+    "orchestration.database_url",
+    "registry.database_url",
+];
 
 /// Settings of orchestration, under the plain names its services have always had.
 const ORCHESTRATION: &[&str] = &[
@@ -29,6 +35,10 @@ const ORCHESTRATION: &[&str] = &[
     "SERVICE_REGISTRY_MAX_RESULTS",
     "SERVICE_REGISTRY_CACHE_TTL_SECONDS",
 ];
+
+/// Settings of the tickets.
+const TICKETS: &[&str] =
+    &["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DATABASE"];
 
 /// Settings of the registry.
 const REGISTRY: &[&str] = &["HEARTBEAT_TIMEOUT_SECONDS"];
@@ -57,6 +67,8 @@ pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
         "orchestration."
     } else if REGISTRY.contains(&name.as_str()) {
         "registry."
+    } else if TICKETS.contains(&name.as_str()) {
+        "tickets."
     } else {
         return None;
     };
@@ -87,6 +99,7 @@ fn with_prefix(prefix: &str) -> impl Iterator<Item = String> {
     let plain: &[&str] = match prefix {
         "ORCHESTRATION" => ORCHESTRATION,
         "REGISTRY" => REGISTRY,
+        "TICKETS" => TICKETS,
         _ => &[],
     };
     plain.iter().map(move |name| format!("{prefix}{SEPARATOR}{name}")).chain(shown)
@@ -143,7 +156,7 @@ mod tests {
             "no such setting; the nearest is ORCHESTRATION__LIMITS__MAX_TASKS"
         );
         assert_eq!(
-            unknown("REGISTRY__TIMEOUT"),
+            unknown("REGISTRY__HEARTBEAT_TIMEOUT"),
             "no such setting; the nearest is REGISTRY__HEARTBEAT_TIMEOUT_SECONDS"
         );
         assert!(unknown("TICKETS__PORT").ends_with("the nearest is TICKETS__GRPC_PORT"));

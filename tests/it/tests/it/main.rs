@@ -6,6 +6,7 @@ mod examples;
 mod lock;
 mod metrics;
 mod output;
+mod postgres;
 mod remembered;
 mod signals;
 mod up;
