@@ -47,7 +47,7 @@ pub enum Creation {
 }
 
 /// Which tickets to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct TicketFilter {
     /// Of this plan.
     pub plan_id: Option<PlanId>,
@@ -88,7 +88,7 @@ pub struct TicketCursor {
 pub struct TicketPage {
     /// The tickets of this page.
     pub tickets: Vec<Ticket>,
-    /// All that match.
+    /// All that match; beyond a thousand, as they were a few seconds ago at most.
     pub total: u64,
     /// Behind the last ticket of the page; none when nothing follows.
     pub next: Option<TicketCursor>,

@@ -1,7 +1,9 @@
 //! Tickets on SQL.
 
+use std::cmp::max;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hive_application::error::{Error, ErrorKind};
@@ -11,8 +13,11 @@ use hive_application::tickets::{
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Applied, Ticket};
 use hive_domain::time::Timestamp;
+use quick_cache::sync::Cache;
+use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, Query};
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
 };
 
 use super::entity::{history, ticket};
@@ -27,10 +32,21 @@ const MAX_DECISIONS: usize = 256;
 /// Ids in one lookup.
 const LOOKUP: usize = 256;
 
+/// Matching tickets that are counted for every page.
+const COUNTED: u64 = 1_000;
+
+/// How long a count of more than those is believed.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// Filters whose counts are remembered.
+const FILTERS: usize = 256;
+
 /// The adapter of [`TicketRepository`].
 #[derive(Debug)]
 pub(super) struct SqlTicketRepository {
     shared: Arc<Shared>,
+    /// How many tickets matched a filter, where they are many, and when.
+    totals: Cache<TicketFilter, (u64, Instant)>,
 }
 
 /// A ticket that a write met is not there any more.
@@ -40,7 +56,7 @@ struct Vanished(TicketId);
 
 impl SqlTicketRepository {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        SqlTicketRepository { shared }
+        SqlTicketRepository { shared, totals: Cache::new(FILTERS) }
     }
 
     async fn row(&self, id: &TicketId) -> Result<Option<ticket::Model>, Error> {
@@ -62,28 +78,46 @@ impl SqlTicketRepository {
         Ok(found)
     }
 
-    async fn page(&self, query: &TicketQuery) -> Result<(Vec<ticket::Model>, u64), DbErr> {
-        let matches = condition(&query.filter);
-        // One transaction, so that page and total speak of the same moment.
-        let moment = self.shared.reader.begin().await?;
-        let total: Option<i64> = ticket::Entity::find()
-            .select_only()
-            .expr(ticket::Column::Id.count())
-            .filter(matches.clone())
-            .into_tuple()
-            .one(&moment)
-            .await?;
-        // One more than asked for, which tells whether a page follows.
-        let rows = ticket::Entity::find()
-            .filter(matches.add_option(query.after.map(behind)))
+    /// One more ticket than asked for, which tells whether a page follows.
+    async fn page(&self, query: &TicketQuery) -> Result<Vec<ticket::Model>, DbErr> {
+        ticket::Entity::find()
+            .filter(condition(&query.filter).add_option(query.after.map(behind)))
             .order_by_desc(ticket::Column::CreatedAt)
             .order_by_desc(ticket::Column::Id)
             .offset(query.offset)
             .limit(query.limit.saturating_add(1))
-            .all(&moment)
-            .await?;
-        moment.commit().await?;
-        Ok((rows, total.unwrap_or_default().cast_unsigned()))
+            .all(&self.shared.reader)
+            .await
+    }
+
+    /// How many tickets match, at least `seen`. Up to [`COUNTED`] that is counted for each page, which takes as long for
+    /// a thousand tickets as for a million; what is beyond is counted at most every few seconds.
+    async fn total(&self, filter: &TicketFilter, seen: u64) -> Result<u64, DbErr> {
+        if seen <= COUNTED {
+            let bounded = self.count(filter, Some(COUNTED + 1)).await?;
+            if bounded <= COUNTED {
+                return Ok(max(bounded, seen));
+            }
+        }
+        let known = self.totals.get(filter).filter(|(_, counted)| counted.elapsed() < BELIEVED);
+        if let Some((total, _)) = known {
+            return Ok(max(total, seen));
+        }
+        let counted = Instant::now();
+        let total = self.count(filter, None).await?;
+        self.totals.insert(filter.clone(), (total, counted));
+        Ok(max(total, seen))
+    }
+
+    async fn count(&self, filter: &TicketFilter, limit: Option<u64>) -> Result<u64, DbErr> {
+        let matching =
+            ticket::Entity::find().select_only().column(ticket::Column::Id).filter(condition(filter));
+        let matching = QuerySelect::limit(matching, limit).into_query();
+        let count = Expr::col(Asterisk).count();
+        let count = Query::select().expr_as(count, "total").from_subquery(matching, "matching").take();
+        let row = self.shared.reader.query_one(&count).await?;
+        let total: Option<i64> = row.map(|row| row.try_get("", "total")).transpose()?;
+        Ok(total.unwrap_or_default().cast_unsigned())
     }
 }
 
@@ -138,9 +172,17 @@ impl TicketRepository for SqlTicketRepository {
     }
 
     async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error> {
-        let (mut rows, total) = self.page(query).await.map_err(failure::read(WHAT))?;
+        let mut rows = self.page(query).await.map_err(failure::read(WHAT))?;
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
+        let seen = query.offset + rows.len() as u64;
+        // The last page from the start on tells by itself how many there are.
+        let total = if more || rows.is_empty() || query.after.is_some() {
+            let seen = if rows.is_empty() { 0 } else { seen };
+            self.total(&query.filter, seen).await.map_err(failure::read(WHAT))?
+        } else {
+            seen
+        };
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map(|row| TicketCursor {
             created_at: Timestamp::from_millis(row.created_at),
