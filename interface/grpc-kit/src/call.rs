@@ -40,6 +40,8 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// Tells when the server starts to drain.
     pub draining: Draining,
+    /// Who the client's certificate says it is.
+    pub identity: Option<Principal>,
 }
 
 /// One call. Servicers get it from a request with [`Call::of`].
@@ -138,6 +140,11 @@ impl Call {
     /// Who calls; `None` when authentication is off, optional and unused, or has not happened yet.
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.get()
+    }
+
+    /// Who the certificate of the connection says is calling.
+    pub(crate) fn identity(&self) -> Option<&Principal> {
+        self.connection.identity.as_ref()
     }
 
     pub(crate) fn set_principal(&self, principal: Principal) {

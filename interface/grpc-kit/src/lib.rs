@@ -97,4 +97,5 @@ pub mod observe;
 pub mod server;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tls;
 pub mod trace_context;

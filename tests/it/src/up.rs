@@ -161,7 +161,7 @@ impl Rest {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     ask(address, "GET", path, "").expect("an answer")
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Deserialize;
 
 use self::ClientConfigError as Error;
-use crate::server::config::Secret;
+use crate::{server::config::Secret, tls::ClientTlsConfig};
 
 /// `GRPC__CLIENT__*`. Times are in seconds unless the key says otherwise.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,6 +55,8 @@ pub struct ClientConfig {
     pub keepalive_time_ms: u64,
     /// `KEEPALIVE_TIMEOUT_MS`: a ping unanswered for this long closes the connection.
     pub keepalive_timeout_ms: u64,
+    /// `TLS__*`.
+    pub tls: ClientTlsConfig,
     /// `AUTH__*`.
     pub auth: ClientAuthConfig,
     /// `TARGETS__<NAME>__*`: the targets by name, lower case.
@@ -86,6 +88,7 @@ impl Default for ClientConfig {
             // The most frequent that servers in the field accept without calling it abuse.
             keepalive_time_ms: 300_000,
             keepalive_timeout_ms: 20_000,
+            tls: ClientTlsConfig::default(),
             auth: ClientAuthConfig::default(),
             targets: BTreeMap::new(),
         }
@@ -106,7 +109,7 @@ pub struct ClientAuthConfig {
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "each key is the one of `ClientConfig` with the same name")]
 pub struct TargetConfig {
-    /// `URL`: `http://host:port`, with more hosts after commas.
+    /// `URL`: `http://host:port`, or `https` for TLS, with more hosts after commas.
     pub url: String,
     pub default_timeout: Option<f64>,
     pub attempt_timeout: Option<f64>,
@@ -129,6 +132,7 @@ pub struct TargetConfig {
     pub resolve_interval: Option<f64>,
     pub keepalive_time_ms: Option<u64>,
     pub keepalive_timeout_ms: Option<u64>,
+    pub tls: Option<ClientTlsConfig>,
     pub auth: Option<ClientAuthConfig>,
 }
 
@@ -185,7 +189,7 @@ impl ClientConfig {
         take!(retry_budget_ratio, retry_budget_burst, retry_buffer_bytes);
         take!(enable_circuit_breaker, circuit_breaker_threshold, circuit_breaker_timeout);
         take!(circuit_breaker_probes, max_message_size, connections, connect_timeout, resolve_interval);
-        take!(keepalive_time_ms, keepalive_timeout_ms, auth);
+        take!(keepalive_time_ms, keepalive_timeout_ms, tls, auth);
         settings
     }
 

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use http::uri::Scheme;
+
 use super::{
     balance::{
         Balance, PoolSettings,
@@ -24,16 +26,23 @@ use super::{
 use crate::{
     layer::message_limit::MessageLimitLayer,
     methods::{DescriptorError, Methods},
+    tls::{ClientTls, TlsError},
 };
 
-/// A target that is neither configured nor a URL.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the target {name} is not configured, and {problem}")]
-pub struct TargetError {
-    /// What was asked for.
-    pub name: String,
-    /// What keeps it from being a URL.
-    pub problem: &'static str,
+/// Why there is no channel to a target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Neither configured nor a URL.
+    #[error("the target {name} is not configured, and {problem}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What keeps it from being a URL.
+        problem: &'static str,
+    },
+    /// A certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Makes channels. One a process, so that targets share their connections, breakers and budgets.
@@ -106,7 +115,7 @@ impl ClientFactory {
     /// before.
     ///
     /// # Errors
-    /// When it is neither.
+    /// When it is neither, or the certificates for it cannot be used.
     pub fn channel(&self, name: &str) -> Result<Channel, TargetError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(name) {
@@ -116,13 +125,14 @@ impl ClientFactory {
             Some(target) => (self.config.with(target), &*target.url),
             None => (self.config.clone(), name),
         };
-        let target = Target::parse(url).map_err(|problem| TargetError { name: name.to_owned(), problem })?;
-        let channel = self.build(&config, name, target);
+        let target =
+            Target::parse(url).map_err(|problem| TargetError::Unknown { name: name.to_owned(), problem })?;
+        let channel = self.build(&config, name, target)?;
         channels.insert(name.to_owned(), channel.clone());
         Ok(channel)
     }
 
-    fn build(&self, config: &ClientConfig, name: &str, target: Target) -> Channel {
+    fn build(&self, config: &ClientConfig, name: &str, target: Target) -> Result<Channel, TlsError> {
         let methods = || Arc::clone(&self.methods);
         let token = config.auth.token.clone().map(Credentials::new);
         let retry = RetrySettings {
@@ -156,7 +166,12 @@ impl ClientFactory {
             open_for: seconds(config.circuit_breaker_timeout),
             probes: config.circuit_breaker_probes,
         };
+        let tls = match target.hosts.first() {
+            Some(host) if target.scheme == Scheme::HTTPS => Some(ClientTls::new(&config.tls, &host.name)?),
+            _ => None,
+        };
         let pool = PoolSettings {
+            tls,
             target,
             connections: config.connections,
             connect_timeout: seconds(config.connect_timeout),
@@ -166,7 +181,7 @@ impl ClientFactory {
             breaker: config.enable_circuit_breaker.then_some(breaker),
             gauges: metrics::endpoints(name),
         };
-        Channel::new(&layers, Balance::new(methods(), pool), config.max_message_size)
+        Ok(Channel::new(&layers, Balance::new(methods(), pool), config.max_message_size))
     }
 }
 
@@ -182,6 +197,9 @@ mod tests {
         factory.channel("tickets").expect("configured");
         factory.channel("http://127.0.0.1:1").expect("a URL");
         let error = factory.channel("other").expect_err("neither");
-        assert_eq!(error.to_string(), "the target other is not configured, and must begin with http://");
+        assert_eq!(
+            error.to_string(),
+            "the target other is not configured, and must begin with http:// or https://"
+        );
     }
 }

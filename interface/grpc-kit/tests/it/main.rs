@@ -6,3 +6,4 @@ mod lifecycle;
 mod operations;
 mod refusals;
 mod servicer;
+mod tls;

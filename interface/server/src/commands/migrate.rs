@@ -5,6 +5,7 @@ use crate::console::{Output, Screen};
 use crate::exit::{Exit, Failure};
 use crate::lock::DataFolder;
 use crate::logging;
+use crate::roles::Roles;
 use crate::settings::Settings;
 use crate::wire::stores::Stores;
 
@@ -13,7 +14,7 @@ pub(super) fn execute(args: &MigrateArgs, settings: &Settings, output: &mut Outp
     logging::init(settings.log_level, Screen::plain());
     let folder = DataFolder::take(&args.data).map_err(|error| Failure::Usage(error.to_string()))?;
     super::runtime()?.block_on(async {
-        let opened = Stores::open(&folder, settings).await;
+        let opened = Stores::open(&folder, &Roles::all(), settings).await;
         let stores =
             opened.map_err(|error| Failure::Start(format!("data folder {}", folder.display()), error))?;
         stores.close().await;

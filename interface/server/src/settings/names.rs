@@ -40,6 +40,15 @@ const ORCHESTRATION: &[&str] = &[
 const TICKETS: &[&str] =
     &["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DATABASE"];
 
+/// Settings of the way to roles served by other processes.
+const PEERS: &[&str] = &[
+    "EXECUTION_TICKET_SERVICE_HOST",
+    "EXECUTION_TICKET_SERVICE_PORT",
+    "SERVICE_REGISTRY_HOST",
+    "SERVICE_REGISTRY_PORT",
+    "SERVICE_REGISTRY_TIMEOUT_SECONDS",
+];
+
 /// Settings of the registry.
 const REGISTRY: &[&str] = &["HEARTBEAT_TIMEOUT_SECONDS"];
 
@@ -69,6 +78,8 @@ pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
         "registry."
     } else if TICKETS.contains(&name.as_str()) {
         "tickets."
+    } else if PEERS.contains(&name.as_str()) {
+        "peers."
     } else {
         return None;
     };

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hive_application::error::{Error, chain};
 use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, Server, TicketDatabase};
 
 use crate::lock::DataFolder;
+use crate::roles::{Role, Roles};
 use crate::settings::Settings;
 
 const TICKETS: &str = "tickets.db";
@@ -24,26 +26,32 @@ fn databases(settings: &Settings) -> [(&'static str, Option<Server>); 3] {
     ]
 }
 
-/// The open databases.
+/// The open databases: those of the roles that are served.
 #[derive(Debug)]
 pub(crate) struct Stores {
-    pub(super) tickets: TicketDatabase,
-    pub(super) orchestration: OrchestrationDatabase,
-    pub(super) registry: RegistryDatabase,
+    pub(super) tickets: Option<TicketDatabase>,
+    pub(super) orchestration: Option<OrchestrationDatabase>,
+    pub(super) registry: Option<RegistryDatabase>,
 }
 
 impl Stores {
     /// Opens the databases, making those that are not there and bringing their schemas up to date.
-    pub(crate) async fn open(folder: &DataFolder, settings: &Settings) -> Result<Self, Error> {
+    pub(crate) async fn open(folder: &DataFolder, roles: &Roles, settings: &Settings) -> Result<Self, Error> {
         let [tickets, orchestration, registry] = databases(settings).map(|(file, server)| match server {
             Some(server) => Config::postgres(server),
             None => Config::new(folder.file(file)),
         });
-        Ok(Stores {
-            tickets: TicketDatabase::open(&tickets).await?,
-            orchestration: OrchestrationDatabase::open(&orchestration).await?,
-            registry: RegistryDatabase::open(&registry).await?,
-        })
+        let mut stores = Stores { tickets: None, orchestration: None, registry: None };
+        if roles.has(Role::Tickets) {
+            stores.tickets = Some(TicketDatabase::open(&tickets).await?);
+        }
+        if roles.has(Role::Orchestration) {
+            stores.orchestration = Some(OrchestrationDatabase::open(&orchestration).await?);
+        }
+        if roles.has(Role::Registry) {
+            stores.registry = Some(RegistryDatabase::open(&registry).await?);
+        }
+        Ok(stores)
     }
 
     /// Where the databases are: files of the data folder, or servers.
@@ -55,10 +63,11 @@ impl Stores {
     /// Finishes writes that wait and closes the files.
     pub(crate) async fn close(&self) {
         let closing = async {
-            for closed in
-                [self.tickets.close().await, self.orchestration.close().await, self.registry.close().await]
-            {
-                if let Err(error) = closed {
+            let tickets = self.tickets.iter().map(|database| database.close().boxed());
+            let orchestration = self.orchestration.iter().map(|database| database.close().boxed());
+            let registry = self.registry.iter().map(|database| database.close().boxed());
+            for closed in tickets.chain(orchestration).chain(registry) {
+                if let Err(error) = closed.await {
                     tracing::warn!(error = chain(&error), "a database did not close");
                 }
             }

@@ -8,6 +8,7 @@ mod metrics;
 mod output;
 mod postgres;
 mod remembered;
+mod roles;
 mod signals;
 mod up;
 mod usage;

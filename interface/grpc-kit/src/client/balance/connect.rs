@@ -4,10 +4,16 @@ use std::{error::Error, net::SocketAddr, time::Duration};
 
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tonic::body::Body;
 
-use crate::failure::{Failure, Kind, codes};
+use crate::{
+    failure::{Failure, Kind, codes},
+    tls::ClientTls,
+};
 
 /// A client's side of one HTTP/2 connection.
 pub(super) type Sender = SendRequest<Body>;
@@ -21,6 +27,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 pub(super) struct Connector {
     http2: http2::Builder<TokioExecutor>,
     timeout: Duration,
+    tls: Option<ClientTls>,
 }
 
 impl Connector {
@@ -29,6 +36,7 @@ impl Connector {
         timeout: Duration,
         keep_alive: Option<(Duration, Duration)>,
         header_bytes: u32,
+        tls: Option<ClientTls>,
     ) -> Self {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
@@ -39,7 +47,7 @@ impl Connector {
         if let Some((every, patience)) = keep_alive {
             http2.keep_alive_interval(every).keep_alive_timeout(patience).keep_alive_while_idle(false);
         }
-        Self { http2, timeout }
+        Self { http2, timeout, tls }
     }
 
     /// Connects within the time for it. The connection is driven by a task of its own, which ends with it.
@@ -51,7 +59,18 @@ impl Connector {
         let stream = TcpStream::connect(address).await?;
         // Calls are small: waiting to fill packets only delays them.
         stream.set_nodelay(true)?;
-        let (sender, connection) = self.http2.handshake(TokioIo::new(stream)).await?;
+        match &self.tls {
+            Some(tls) => self.speak(address, tls.connect(stream).await?).await,
+            None => self.speak(address, stream).await,
+        }
+    }
+
+    async fn speak(
+        &self,
+        address: SocketAddr,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Sender, Box<dyn Error + Send + Sync>> {
+        let (sender, connection) = self.http2.handshake(TokioIo::new(io)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%address, %error, "a connection broke");

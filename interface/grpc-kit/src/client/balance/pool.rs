@@ -21,6 +21,7 @@ use super::{
 use crate::{
     client::breaker::{Breaker, BreakerSettings, Permit},
     failure::{Failure, Kind},
+    tls::ClientTls,
 };
 
 /// A failing address asks for others, but not more often than this.
@@ -37,6 +38,8 @@ pub(in crate::client) struct PoolSettings {
     pub(in crate::client) connections: usize,
     pub(in crate::client) connect_timeout: Duration,
     pub(in crate::client) keep_alive: Option<(Duration, Duration)>,
+    /// With `https`.
+    pub(in crate::client) tls: Option<ClientTls>,
     pub(in crate::client) resolver: Arc<dyn Resolve>,
     pub(in crate::client) resolve_interval: Duration,
     /// `None` without breakers.
@@ -86,7 +89,12 @@ enum Look {
 impl Pool {
     /// Connects to nothing yet.
     pub(super) fn new(settings: PoolSettings) -> Self {
-        let connector = Connector::new(settings.connect_timeout, settings.keep_alive, MAX_HEADER_BYTES);
+        let connector = Connector::new(
+            settings.connect_timeout,
+            settings.keep_alive,
+            MAX_HEADER_BYTES,
+            settings.tls.clone(),
+        );
         Self {
             settings,
             connector: Arc::new(connector),
@@ -278,6 +286,7 @@ mod tests {
             connections,
             connect_timeout: Duration::from_secs(1),
             keep_alive: None,
+            tls: None,
             resolver: Arc::new(super::super::resolve::Dns),
             resolve_interval: Duration::from_secs(1),
             breaker: None,

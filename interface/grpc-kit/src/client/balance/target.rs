@@ -1,4 +1,4 @@
-//! Where a target is: `http://host:port`, with more hosts after commas.
+//! Where a target is: `http://host:port`, or `https` for TLS, with more hosts after commas.
 
 use http::uri::{Authority, Scheme};
 
@@ -25,10 +25,12 @@ pub(in crate::client) struct Host {
 impl Target {
     /// Reads a URL; the error is the end of a sentence about it.
     pub(in crate::client) fn parse(url: &str) -> Result<Self, &'static str> {
-        let (scheme, rest) = url.trim().split_once("://").ok_or("must begin with http://")?;
+        const SCHEME: &str = "must begin with http:// or https://";
+        let (scheme, rest) = url.trim().split_once("://").ok_or(SCHEME)?;
         let scheme = match scheme {
             "http" => Scheme::HTTP,
-            _ => return Err("must begin with http://"),
+            "https" => Scheme::HTTPS,
+            _ => return Err(SCHEME),
         };
         let hosts = rest.trim_end_matches('/').split(',').map(|host| Host::parse(host.trim(), &scheme));
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
