@@ -5,7 +5,7 @@
 //! | `cli`, `commands` | the command line and what it does |
 //! | `settings` | what can be set |
 //! | `serve` | the ports: gRPC and HTTP servers around the contexts |
-//! | `telemetry` | what is measured |
+//! | `telemetry` | metrics, traces |
 //! | `wire` | which adapter stands behind which port |
 //! | `background` | what goes on beside the work itself |
 //! | `lock` | the data folder |

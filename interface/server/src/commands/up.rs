@@ -9,11 +9,11 @@ use crate::cli::UpArgs;
 use crate::console::Screen;
 use crate::exit::{Exit, Failure};
 use crate::lock::DataFolder;
-use crate::logging;
 use crate::serve::metrics::Metrics;
 use crate::serve::{Plan, Sockets};
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::wire::Hive;
 use crate::wire::agents::Agents;
 use crate::wire::stores::Stores;
@@ -21,8 +21,8 @@ use crate::wire::stores::Stores;
 /// Serves until told to stop.
 pub(super) fn execute(args: &UpArgs, settings: &Settings) -> Result<Exit, Failure> {
     let screen = Screen::plain();
-    logging::init(settings.log_level, screen.clone());
-    let plan = Plan::check(settings)?;
+    let telemetry = Telemetry::start(settings, &screen)?;
+    let plan = Plan::check(settings)?.telling(telemetry.of_servers());
     let folder = DataFolder::take(&args.data).map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = Arc::new(Metrics::install()?);
     let up = Up { agents: args.agents, settings, screen, folder, metrics };

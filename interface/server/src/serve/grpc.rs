@@ -20,6 +20,7 @@ use hive_proto::grpc::{
 
 use super::servicer::InCall;
 use crate::exit::Failure;
+use crate::telemetry::Told;
 use crate::wire::Hive;
 
 /// The servers of the registry, of the tickets, and of orchestration, in this order.
@@ -28,8 +29,9 @@ pub(super) fn servers(
     environment: Environment,
     hive: &Hive,
     api: &TicketApi,
+    told: &Told,
 ) -> Result<Vec<Server>, Failure> {
-    let builder = || ServerBuilder::new(config.clone(), environment);
+    let builder = || told.by_grpc(ServerBuilder::new(config.clone(), environment));
     let registry = RegistryService::new(hive.registry.clone());
     let registry = builder()
         .register(InCall::new(servicer!(ServiceRegistryServer, registry)), SERVICE_REGISTRY_DESCRIPTOR_SET);

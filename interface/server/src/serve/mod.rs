@@ -34,6 +34,7 @@ use crate::serve::gate::Gate;
 use crate::serve::metrics::Metrics;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::telemetry::Told;
 use crate::wire::Hive;
 
 /// What is to be served, checked before anything starts.
@@ -43,6 +44,7 @@ pub(crate) struct Plan {
     ports: [(&'static str, u16); 5],
     gate: Gate,
     token_key: Option<Vec<u8>>,
+    told: Told,
 }
 
 impl Plan {
@@ -64,7 +66,12 @@ impl Plan {
             ("http", settings.http_port),
             ("metrics", settings.prometheus_port),
         ];
-        Ok(Plan { config, environment, ports, gate, token_key })
+        Ok(Plan { config, environment, ports, gate, token_key, told: Told::default() })
+    }
+
+    /// The same, with servers that tell what they do.
+    pub(crate) fn telling(self, told: Told) -> Self {
+        Plan { told, ..self }
     }
 
     /// The threads that serve.
@@ -78,12 +85,13 @@ impl Plan {
         let api = http::ticket_api(hive, self.token_key.as_deref())
             .map_err(|error| Failure::Usage(format!("wrong settings\nJWT_SECRET_KEY: {error}")))?;
         let grpc = if self.config.enabled {
-            grpc::servers(&self.config, self.environment, hive, &api)?
+            grpc::servers(&self.config, self.environment, hive, &api, &self.told)?
         } else {
             Vec::new()
         };
         let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
-        let http = http::routers(hive, api, &self.gate, metrics, &reporters);
+        let http =
+            http::routers(hive, api, &self.gate, metrics, &reporters).map(|routes| self.told.by_http(routes));
         Ok(Servers { grpc, http, drain })
     }
 

@@ -14,6 +14,7 @@ use hive_domain::time::Timestamp;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::series::Series;
+use super::traces;
 
 /// Of the time from creation to deadline, what may be used up before the deadline counts as approaching: four fifths.
 const CALM: (i64, i64) = (4, 5);
@@ -204,6 +205,13 @@ impl FlowObserver for Flows {
                 self.allocations.at([1, 0, 0]).increment(1);
                 self.rejections.at([0]).increment(1);
             }
+        }
+    }
+
+    fn opened(&self, flow: &Flow, span: &tracing::Span) {
+        let decision = &flow.approved().decision;
+        if let Some(trace) = traces::stored(decision.trace_id.as_deref(), decision.span_id.as_deref()) {
+            traces::join(span, &trace);
         }
     }
 

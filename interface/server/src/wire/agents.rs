@@ -16,6 +16,7 @@ use hive_domain::tickets::{Report, TicketStatus};
 use hive_peers::in_process::{DeskPeer, RegistryPeer};
 
 use super::{Ground, Hive, PRINCIPAL};
+use crate::telemetry::agents::TracedDesk;
 
 /// Tickets an agent works on at a time.
 const PLACES: usize = 10;
@@ -77,7 +78,7 @@ impl Host {
             }
             let agent_id = registration.agent_id.clone();
             let config = AgentConfig { agent_id, epoch: registration.epoch, max_concurrent: PLACES };
-            let desk = Arc::new(DeskPeer::new(tickets));
+            let desk = Arc::new(TracedDesk::new(Arc::new(DeskPeer::new(tickets))));
             let directory = Arc::new(RegistryPeer::new(registry));
             let agent = Agent::new(config, desk, directory, ground.timer, ground.clock);
             match agent.execute().await {
