@@ -55,6 +55,15 @@ pub(crate) type Teller = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Starts logging, `more` beside it. A second call changes nothing.
 pub(crate) fn init(settings: &Settings, screen: &Screen, more: Option<Teller>) -> io::Result<Logs> {
+    let sink = if screen.is_live() { None } else { Some(AccessLog::to(io::stderr())?) };
+    let lines = lines(settings, Lines { screen: screen.clone(), sink: sink.clone() });
+    let tellers: Vec<Teller> = more.into_iter().chain([lines]).collect();
+    let _ = tracing_subscriber::registry().with(tellers).try_init();
+    Ok(Logs { sink })
+}
+
+/// Writes events to `writer`, as the settings want it.
+fn lines(settings: &Settings, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> Teller {
     let level = match settings.log_level {
         LogLevel::Trace => LevelFilter::TRACE,
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -64,13 +73,11 @@ pub(crate) fn init(settings: &Settings, screen: &Screen, more: Option<Teller>) -
     };
     let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("hive", level);
     // Spans are for the exporter: a formatter would pay for each of them, and again for every line inside.
-    let of_ours = move |of: &Metadata<'_>| of.is_event() && targets.would_enable(of.target(), of.level());
-    let filter = filter_fn(of_ours).with_max_level_hint(level);
-    let sink = if screen.is_live() { None } else { Some(AccessLog::to(io::stderr())?) };
-    let writer = Lines { screen: screen.clone(), sink: sink.clone() };
+    let ours = move |of: &Metadata<'_>| of.is_event() && targets.would_enable(of.target(), of.level());
+    let filter = filter_fn(ours).with_max_level_hint(level);
     // Failing to log must not end anything; the default would print, and panic where that fails too.
     let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
-    let lines: Teller = match settings.log_format() {
+    match settings.log_format() {
         LogFormat::Json => {
             lines.event_format(JsonLines::new(settings.environment)).with_filter(filter).boxed()
         }
@@ -78,10 +85,7 @@ pub(crate) fn init(settings: &Settings, screen: &Screen, more: Option<Teller>) -
             let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             lines.with_ansi(colours).with_filter(filter).boxed()
         }
-    };
-    let tellers: Vec<Teller> = more.into_iter().chain([lines]).collect();
-    let _ = tracing_subscriber::registry().with(tellers).try_init();
-    Ok(Logs { sink })
+    }
 }
 
 /// Writes each record above the progress that is shown, or into the buffer.
@@ -111,5 +115,27 @@ impl Write for Line<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Sources;
+
+    #[test]
+    fn without_an_exporter_no_span_is_made_at_any_level() {
+        let (mut settings, _) = Settings::read(&Sources::default()).unwrap();
+        settings.log_level = LogLevel::Trace;
+        for format in [LogFormat::Text, LogFormat::Json] {
+            settings.log_format = Some(format);
+            let subscriber = tracing_subscriber::registry().with(vec![lines(&settings, io::sink)]);
+            tracing::subscriber::with_default(subscriber, || {
+                let span = tracing::info_span!(target: "hive.span.tickets", "postgres");
+                assert!(span.is_disabled());
+                assert!(tracing::event_enabled!(target: "hive_application", tracing::Level::TRACE));
+                assert!(!tracing::event_enabled!(target: "h2", tracing::Level::INFO));
+            });
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! its own in the export, also where several share the process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hive_application::orchestration::SPAN_TARGET as ORCHESTRATION;
@@ -143,6 +144,8 @@ fn resource(environment: Environment) -> Resource {
 #[derive(Debug)]
 struct ByService {
     exporters: Vec<(&'static str, OtlpExporter)>,
+    /// The last export failed, which is told once.
+    failing: AtomicBool,
 }
 
 impl ByService {
@@ -153,7 +156,7 @@ impl ByService {
             Ok((service, exporter))
         };
         let exporters = SERVICES.into_iter().map(exporter).collect::<Result<_, ExporterBuildError>>()?;
-        Ok(ByService { exporters })
+        Ok(ByService { exporters, failing: AtomicBool::new(false) })
     }
 }
 
@@ -167,6 +170,14 @@ impl SpanExporter for ByService {
             if !own.is_empty() {
                 outcome = exporter.export(own).await.and(outcome);
             }
+        }
+        let failed = self.failing.swap(outcome.is_err(), Ordering::Relaxed);
+        match &outcome {
+            Err(error) if !failed => {
+                tracing::warn!(%error, "spans are not exported; those that wait too long are dropped");
+            }
+            Ok(()) if failed => tracing::info!("spans are exported again"),
+            _ => {}
         }
         outcome
     }

@@ -245,3 +245,6 @@ fn is_late(node: &Node) -> bool {
     let too_long = node.started_at.is_some_and(|started| completed.since(started) > node.timeout_ms);
     too_long || completed > node.deadline
 }
+
+#[cfg(test)]
+mod tests;
