@@ -9,6 +9,7 @@ use prost::Message;
 /// The contracts. Each also becomes `<name>.bin`, its descriptor set with everything it imports.
 #[rustfmt::skip]
 const FILES: &[&str] = &[
+    "dispatch.proto",
     "execution.proto",
     "orchestrator.proto",
     "service_registry.proto",

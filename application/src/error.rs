@@ -66,6 +66,17 @@ impl Error {
         Error::new(ErrorKind::NotFound, "NOT_FOUND", format!("{what} {id} not found"))
     }
 
+    /// An error that another process told of: the field it names, and whether the write may have happened there.
+    pub fn told(
+        kind: ErrorKind,
+        reason: &'static str,
+        message: impl Into<String>,
+        field: Option<String>,
+        effect: Effect,
+    ) -> Self {
+        Error { field, effect, ..Error::new(kind, reason, message) }
+    }
+
     /// A dependency is not reachable. What it was is in the source, for the log.
     pub fn unavailable(
         what: &'static str,

@@ -1,10 +1,49 @@
 //! The column types the schemas share, so that each choice is made once.
 
-use sea_orm_migration::sea_query::{ColumnDef, Index, IndexCreateStatement, IndexOrder};
+use sea_orm_migration::sea_orm::{DbBackend, DbErr};
+use sea_orm_migration::sea_query::{ColumnDef, Index, IndexCreateStatement, IndexOrder, Query, Table};
+use sea_orm_migration::{SchemaManager, sea_query::Expr};
 
 /// A number that the database counts up and never gives twice.
 pub(crate) fn serial(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().not_null().auto_increment().primary_key().take()
+}
+
+/// The number of a record of an outbox: counted up on SQLite, given by its writer on PostgreSQL.
+pub(crate) fn record(manager: &SchemaManager<'_>, name: &'static str) -> ColumnDef {
+    match manager.get_database_backend() {
+        DbBackend::Postgres => ColumnDef::new(name).big_integer().not_null().primary_key().take(),
+        _ => serial(name),
+    }
+}
+
+/// What the numbers of an outbox start from on PostgreSQL, where they are made of transaction ids: those begin anew in a
+/// server into which the data was copied.
+pub(crate) async fn outbox_base(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    if manager.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let table = Table::create()
+        .table("outbox_base")
+        .col(ColumnDef::new("id").integer().not_null().primary_key())
+        .col(bigint("base"))
+        .take();
+    manager.create_table(table).await?;
+    let zero = Query::insert()
+        .into_table("outbox_base")
+        .columns(["id", "base"])
+        .values([Expr::val(0), Expr::val(0_i64)])
+        .map_err(|error| DbErr::Custom(error.to_string()))?
+        .take();
+    manager.execute(zero).await
+}
+
+/// A column whose order is that of its characters' code points, as it always is on SQLite.
+pub(crate) fn by_code_point(manager: &SchemaManager<'_>, mut column: ColumnDef) -> ColumnDef {
+    match manager.get_database_backend() {
+        DbBackend::Postgres => column.extra("COLLATE \"C\"").take(),
+        _ => column,
+    }
 }
 
 /// A point in time: milliseconds since the Unix epoch, UTC. An integer compares and orders the same everywhere, and
@@ -18,14 +57,16 @@ pub(crate) fn instant_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().null().take()
 }
 
-/// A JSON value: binary where the database has such a type, else text.
+/// A JSON value, kept as the text it was written as and checked where the database has such a type. A binary form would
+/// be smaller to search, but what it gives back is not what was stored: PostgreSQL's rewrites numbers, drops repeated
+/// names and refuses `\u0000`.
 pub(crate) fn json(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).json_binary().not_null().take()
+    ColumnDef::new(name).json().not_null().take()
 }
 
 /// A JSON value that may be absent.
 pub(crate) fn json_null(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).json_binary().null().take()
+    ColumnDef::new(name).json().null().take()
 }
 
 /// Text of bounded length.

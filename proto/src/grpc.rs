@@ -18,6 +18,9 @@ pub use generated::*;
 /// The contract of `neural_hive.execution.TicketService`, as reflection shows it.
 pub const EXECUTION_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/execution.bin"));
 
+/// The contract of `hive.tickets.v1.TicketDispatch`, as reflection shows it.
+pub const DISPATCH_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch.bin"));
+
 /// The contract of `ticket_service.TicketService`, as reflection shows it.
 pub const TICKET_SERVICE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/ticket_service.bin"));

@@ -3,6 +3,7 @@
 
 mod bench;
 mod dependencies;
+mod postgres;
 mod step;
 mod test;
 mod workspace;

@@ -1,8 +1,8 @@
 //! One step of a command: a call of cargo, what must be installed for it, how it went.
 
-use std::io;
 use std::time::{Duration, Instant};
 
+use crate::postgres::Server;
 use crate::workspace::cargo;
 
 /// A call of cargo with a name people can talk about.
@@ -15,6 +15,8 @@ pub(crate) struct Step {
     pub(crate) environment: &'static [(&'static str, &'static str)],
     /// The cargo subcommand that may be absent, and the command that installs it.
     pub(crate) needs: Option<Tool>,
+    /// Whether it uses a PostgreSQL server.
+    pub(crate) database: bool,
 }
 
 /// A cargo subcommand that does not come with the toolchain.
@@ -41,21 +43,32 @@ impl Step {
         format!("{}cargo {}", variables.collect::<String>(), self.arguments.join(" "))
     }
 
-    /// Runs the step. A missing tool fails it only where `everything` is demanded, as CI does.
+    /// Runs the step. What is missing fails it only where `everything` is demanded, as CI does.
     pub(crate) fn run(&self, everything: bool) -> (Ending, Duration) {
         let start = Instant::now();
         let ending = match self.needs.filter(|tool| !tool.is_installed()) {
             Some(tool) => tool.absence(everything),
-            None => {
-                self.call().unwrap_or_else(|error| Ending::Failed(format!("cargo does not start: {error}")))
-            }
+            None => self.call(everything),
         };
         (ending, start.elapsed())
     }
 
-    fn call(&self) -> io::Result<Ending> {
-        let status = cargo(self.arguments).envs(self.environment.iter().copied()).status()?;
-        Ok(if status.success() { Ending::Passed } else { Ending::Failed(status.to_string()) })
+    fn call(&self, everything: bool) -> Ending {
+        let mut command = cargo(self.arguments);
+        command.envs(self.environment.iter().copied());
+        // It ends with this function, however the step ends.
+        let server = self.database.then(Server::start);
+        match &server {
+            Some(Server::Absent(reason)) if everything => return Ending::Failed(reason.clone()),
+            Some(Server::Absent(reason)) => println!("nothing is tested on PostgreSQL: {reason}"),
+            _ => {}
+        }
+        command.envs(server.as_ref().and_then(Server::variable));
+        match command.status() {
+            Ok(status) if status.success() => Ending::Passed,
+            Ok(status) => Ending::Failed(status.to_string()),
+            Err(error) => Ending::Failed(format!("cargo does not start: {error}")),
+        }
     }
 }
 
@@ -75,7 +88,13 @@ mod tests {
     use super::*;
 
     fn step(arguments: &'static [&'static str], needs: Option<Tool>) -> Step {
-        Step { name: "sample", arguments, environment: &[("RUSTDOCFLAGS", "-D warnings")], needs }
+        Step {
+            name: "sample",
+            arguments,
+            environment: &[("RUSTDOCFLAGS", "-D warnings")],
+            needs,
+            database: false,
+        }
     }
 
     #[test]

@@ -9,32 +9,48 @@ use crate::step::{Ending, Step, Tool};
 const DENY: Tool = Tool { subcommand: "deny", install: "`cargo install cargo-deny --locked` installs it" };
 
 const STEPS: &[Step] = &[
-    Step { name: "format", arguments: &["fmt", "--all", "--check"], environment: &[], needs: None },
+    Step {
+        name: "format",
+        arguments: &["fmt", "--all", "--check"],
+        environment: &[],
+        needs: None,
+        database: false,
+    },
     Step {
         name: "architecture",
         arguments: &["test", "--quiet", "--package", "hive-architecture"],
         environment: &[],
         needs: None,
+        database: false,
     },
     Step {
         name: "deny",
         arguments: &["deny", "--all-features", "check", "bans", "licenses", "sources"],
         environment: &[],
         needs: Some(DENY),
+        database: false,
     },
     Step {
         name: "clippy",
         arguments: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
         environment: &[],
         needs: None,
+        database: false,
     },
     Step {
         name: "documentation",
         arguments: &["doc", "--no-deps", "--workspace"],
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
         needs: None,
+        database: false,
     },
-    Step { name: "tests", arguments: &["test", "--workspace"], environment: &[], needs: None },
+    Step {
+        name: "tests",
+        arguments: &["test", "--workspace"],
+        environment: &[],
+        needs: None,
+        database: true,
+    },
 ];
 
 pub(crate) fn run() -> ExitCode {

@@ -2,9 +2,12 @@
 
 use async_trait::async_trait;
 use hive_domain::ids::AgentId;
-use hive_domain::registry::{Agent, AgentFilter, AgentTelemetry, AgentType, RegistryError};
+use hive_domain::registry::{
+    Agent, AgentFilter, AgentTelemetry, AgentType, AnnouncementDraft, Claim, RegistryError,
+};
 use hive_domain::time::Timestamp;
 
+use super::Registration;
 use crate::error::Error;
 
 /// A decision about the agent of one id, `None` when no record of it exists. May be asked again on another version.
@@ -59,7 +62,13 @@ impl AgentListQuery {
 /// The registry, seen from an agent.
 #[async_trait]
 pub trait RegistryDesk: Send + Sync {
+    /// Registers an agent, or its next incarnation. A registry in another process takes nobody's word for being the host.
+    async fn register(&self, announcement: AnnouncementDraft, claim: Claim) -> Result<Registration, Error>;
+
     /// Tells that the incarnation `epoch` of the agent lives, and its figures.
     async fn heartbeat(&self, agent_id: &AgentId, epoch: u64, telemetry: AgentTelemetry)
     -> Result<(), Error>;
+
+    /// Ends the registration of the incarnation `epoch`. Whether there was one.
+    async fn deregister(&self, agent_id: &AgentId, epoch: u64) -> Result<bool, Error>;
 }

@@ -167,6 +167,9 @@ pub trait TicketDesk: Send + Sync {
         report: Report,
     ) -> Result<TicketSnapshot, Error>;
 
+    /// What is dispatched to the agent and not over yet.
+    async fn held(&self, agent_id: &AgentId) -> Result<Vec<TicketId>, Error>;
+
     /// How far the agent came in the log; 0 for a new one.
     async fn committed(&self, agent_id: &AgentId) -> Result<u64, Error>;
 

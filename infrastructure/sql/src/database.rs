@@ -1,39 +1,57 @@
-//! One SQLite file: the connection that writes, the pool that reads, the schema.
+//! Where a database lies and how much it may use.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::str::FromStr;
+use std::thread::available_parallelism;
 
-use hive_application::error::{Effect, Error};
-use hive_migration::MigratorTrait;
-use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::postgres::PgConnectOptions;
 
 /// Where a database lies and how much it may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// The file; made when it is not there. One process at a time.
-    pub path: PathBuf,
+    /// The database.
+    pub place: Place,
     /// Connections that read, at least 1.
     pub readers: u32,
     /// Writes that may wait; a caller beyond that waits to queue.
     pub queue: usize,
     /// Writes committed together at most.
     pub batch: usize,
-    /// KiB of pages that the writing connection keeps; each reading one keeps a quarter.
+    /// SQLite only: KiB of pages that the writing connection keeps; each reading one keeps a quarter.
     pub cache_kib: u32,
     /// Tickets whose newest version is kept in memory.
     pub hot_tickets: usize,
-    /// Changes at the end of the ticket log that are kept in memory.
+    /// SQLite only: changes at the end of the ticket log that are kept in memory.
     pub log_tail: usize,
+}
+
+/// A database.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// An SQLite file; made when it is not there. One process at a time.
+    File(PathBuf),
+    /// A PostgreSQL database, or a schema of one. Any number of processes, one context.
+    Postgres(Server),
 }
 
 impl Config {
     /// The defaults for the file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
+        Config::at(Place::File(path.into()), 2)
+    }
+
+    /// The defaults for a PostgreSQL database.
+    pub fn postgres(server: Server) -> Self {
+        // Reading waits for the network more than it computes.
+        let cores = available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(8));
+        Config::at(Place::Postgres(server), (cores * 4).clamp(4, 32))
+    }
+
+    fn at(place: Place, readers: u32) -> Self {
         Config {
-            path: path.into(),
-            readers: 2,
+            place,
+            readers,
             queue: 4_096,
             batch: 256,
             cache_kib: 8_192,
@@ -43,52 +61,76 @@ impl Config {
     }
 }
 
-/// The pools on one file, with its schema in place.
-#[derive(Debug)]
-pub(crate) struct Database {
-    /// Holds exactly one connection, for the writer.
-    pub(crate) writer: SqlitePool,
-    /// Everything that reads.
-    pub(crate) reader: DatabaseConnection,
+/// How to reach a PostgreSQL database.
+#[derive(Clone)]
+pub struct Server {
+    pub(crate) options: Box<PgConnectOptions>,
 }
 
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A database URL that is none. The URL itself is not told: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a URL like postgres://user:password@host:5432/database")]
+pub struct InvalidUrl;
 
-impl Database {
-    /// Opens or makes the file and brings its schema up to date. `what` names the database in errors.
-    pub(crate) async fn open<M: MigratorTrait>(what: &'static str, config: &Config) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(&config.path)
-            .create_if_missing(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .pragma("temp_store", "memory");
-        let writing = options
-            .clone()
-            .journal_mode(SqliteJournalMode::Wal)
-            .pragma("cache_size", format!("-{}", config.cache_kib))
-            .pragma("wal_autocheckpoint", "4000");
-        let writer = pool(1).connect_with(writing).await;
-        let writer = writer.map_err(|error| Error::unavailable(what, error, Effect::None))?;
+impl Server {
+    /// The database that a URL names: `postgres://user:password@host:port/database`, with what libpq allows after a
+    /// question mark.
+    pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(InvalidUrl);
+        }
+        let options = PgConnectOptions::from_str(url).map_err(|_| InvalidUrl)?;
+        Ok(Server { options: Box::new(options) })
+    }
 
-        let schema = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
-        hive_migration::apply::<M>(&schema)
-            .await
-            .map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
-
-        let reading =
-            options.pragma("query_only", "on").pragma("cache_size", format!("-{}", config.cache_kib / 4));
-        let reader = pool(config.readers.max(1)).connect_lazy_with(reading);
-        Ok(Database { writer, reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
+    /// A database by its parts; an empty password is none.
+    pub fn new(host: &str, port: u16, user: &str, password: &str, database: &str) -> Self {
+        let options = PgConnectOptions::new_without_pgpass();
+        let options = options.host(host).port(port).username(user).database(database);
+        let options = if password.is_empty() { options } else { options.password(password) };
+        Server { options: Box::new(options) }
     }
 }
 
-/// A pool whose connections live as long as it does: a file does not drop its callers.
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
+/// Never the password.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("host", &self.options.get_host())
+            .field("port", &self.options.get_port())
+            .field("database", &self.options.get_database())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Host, port and database; never the user or the password.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = (self.options.get_host(), self.options.get_port());
+        write!(f, "{host}:{port}/{}", self.options.get_database().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_never_shows_its_password() {
+        let url = "postgres://somebody:s%40crit@db.example:6543/tickets?options=-csearch_path%3Dx";
+        for server in [
+            Server::from_url(url).unwrap(),
+            Server::new("db.example", 6_543, "somebody", "s@crit", "tickets"),
+        ] {
+            let shown = format!("{server} {server:?} {:?}", Config::postgres(server.clone()));
+            assert!(shown.starts_with("db.example:6543/tickets "), "{shown}");
+            assert!(!shown.contains("crit") && !shown.contains("somebody"), "{shown}");
+        }
+        for wrong in ["", "mysql://a/b", "postgres://", "postgres://h:port/d", "tickets.db"] {
+            match Server::from_url(wrong) {
+                Ok(_) => assert_eq!(wrong, "postgres://", "everything of it has a default"),
+                Err(error) => assert!(!error.to_string().contains("mysql")),
+            }
+        }
+    }
 }

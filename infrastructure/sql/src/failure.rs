@@ -33,18 +33,3 @@ struct Unexpected(String);
 pub(crate) fn unexpected(answer: &impl std::fmt::Debug) -> Error {
     Error::internal(Unexpected(format!("{answer:?}")))
 }
-
-/// Whether one operation of a batch may be to blame, rather than the database or its disk.
-pub(crate) fn is_of_an_operation(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => {
-            !matches!(error.kind(), sqlx::error::ErrorKind::Other) || {
-                // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_RANGE; the low byte is the primary code.
-                let code = error.code().and_then(|code| code.parse::<u32>().ok());
-                matches!(code.map(|code| code & 0xff), Some(18 | 19 | 20 | 25))
-            }
-        }
-        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
-        _ => false,
-    }
-}

@@ -1,13 +1,14 @@
 //! SQL adapters: tickets, journal and agents, each context in a database of its own.
 //!
-//! Today the engine is SQLite. Tables, indexes and everything cold (lists, histories, pages of the log) go through
-//! sea-orm, so that another engine is a matter of its own hot statements and pools.
+//! The engine is SQLite or PostgreSQL. Tables, indexes and everything cold (lists, histories, pages of the log) go through
+//! sea-orm and are the same on both; an engine is a matter of its own hot statements and pools.
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`Config`], `database` | the file, its pools, its schema |
+//! | [`Config`], `database` | where a database lies |
+//! | `engine` | the two engines: pools, schema, failures; how far an outbox can be read where several write |
 //! | `writer` | the one writing connection: commits whatever waited together |
-//! | `statement` | statements over many rows whose text stays the same |
+//! | `statement` | SQLite: statements over many rows whose text stays the same |
 //! | `tickets` | tickets, their history, and the outbox read as a log |
 //! | `orchestration` | the journal of flows and the messages they send |
 //! | `registry` | agents |
@@ -18,10 +19,11 @@
 //! 2. A private sea-orm entity beside the adapter that owns the table, and its translation to the domain in the
 //!    adapter's `mapping.rs`. No entity leaves this crate.
 //! 3. Reads through sea-orm on [`Config::readers`]; writes as an operation of the context's `Batch`, so that they commit
-//!    together with whatever else waits. A statement that runs for every ticket belongs in a private `hot.rs`.
+//!    together with whatever else waits: `sqlite` and `postgres` beside the adapter hold its statements.
 //! 4. The port's suite in `tests/contract`.
 
 mod database;
+mod engine;
 mod failure;
 mod json;
 mod orchestration;
@@ -30,7 +32,7 @@ mod statement;
 mod tickets;
 mod writer;
 
-pub use database::Config;
+pub use database::{Config, InvalidUrl, Place, Server};
 pub use orchestration::OrchestrationDatabase;
 pub use registry::RegistryDatabase;
 pub use tickets::TicketDatabase;

@@ -21,6 +21,28 @@ pub(crate) enum Cell {
     Blob(Arc<[u8]>),
 }
 
+impl Cell {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Cell::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The number, if it is a whole one.
+    pub(crate) fn int(&self) -> Option<i64> {
+        if let Cell::Int(number) = self { Some(*number) } else { None }
+    }
+
+    /// The number, if it is a real one.
+    pub(crate) fn real(&self) -> Option<f64> {
+        if let Cell::Real(number) = self { Some(*number) } else { None }
+    }
+
+    /// The bytes, if it holds such.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        if let Cell::Blob(bytes) = self { Some(bytes) } else { None }
+    }
+}
+
 impl Type<Sqlite> for Cell {
     fn type_info() -> SqliteTypeInfo {
         <str as Type<Sqlite>>::type_info()

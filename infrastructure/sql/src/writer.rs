@@ -3,8 +3,8 @@
 //! There is no timer: an operation that comes alone is committed alone, and the more come while a commit is under way,
 //! the more share the next one.
 //!
-//! It runs on a thread of its own. Between two statements it waits for SQLite, and as a task among its many callers it
-//! would then wait for their turn as well, several times in every batch.
+//! It runs on a thread of its own. Between two statements it waits for the database, and as a task among its many callers
+//! it would then wait for their turn as well, several times in every batch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,17 +13,26 @@ use std::time::Duration;
 use hive_application::error::{Effect, Error};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Sqlite, SqlitePool};
+use sqlx::{Database, Pool, Sqlite};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 
-use crate::failure;
+use crate::engine::{Blame, Engine};
 use crate::statement::Broken;
 
 /// Time between two looks at the database after a commit that may have happened.
 const LOST_TRACK: Duration = Duration::from_millis(200);
 
+/// Attempts at a batch that another process got in the way of.
+const ATTEMPTS: usize = 5;
+
+/// A connection of the engine of a batch.
+pub(crate) type ConnectionOf<B> = <<B as Batch>::Engine as Database>::Connection;
+
 /// What a context writes, and how.
 pub(crate) trait Batch: Send + 'static {
+    /// The database it writes to.
+    type Engine: Engine;
     /// One write, all or nothing.
     type Operation: Send + Sync + 'static;
     /// What became of it.
@@ -35,7 +44,7 @@ pub(crate) trait Batch: Send + 'static {
     /// again in smaller batches: an operation must not fail because of its neighbours.
     fn commit(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut ConnectionOf<Self>,
         operations: &[Self::Operation],
     ) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
 
@@ -46,8 +55,11 @@ pub(crate) trait Batch: Send + 'static {
     /// in the database. Told again until it succeeds.
     fn find_track(
         &mut self,
-        connection: &mut SqliteConnection,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+        connection: &mut ConnectionOf<Self>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        let _ = connection;
+        async { Ok(()) }
+    }
 }
 
 /// Why a batch was not committed.
@@ -71,10 +83,12 @@ impl From<Broken> for Failure {
     }
 }
 
-struct Request<B: Batch> {
-    operation: B::Operation,
-    answer: oneshot::Sender<Result<B::Answer, Error>>,
+struct Request<O, A> {
+    operation: O,
+    answer: oneshot::Sender<Result<A, Error>>,
 }
+
+type RequestOf<B> = Request<<B as Batch>::Operation, <B as Batch>::Answer>;
 
 /// How to end the writing thread, and how to learn that it ended.
 struct Closing {
@@ -83,30 +97,27 @@ struct Closing {
 }
 
 /// The way to the writing thread.
-pub(crate) struct Writer<B: Batch> {
+pub(crate) struct Writer<O, A> {
     what: &'static str,
-    queue: mpsc::Sender<Request<B>>,
+    queue: mpsc::Sender<Request<O, A>>,
     closing: Mutex<Option<Closing>>,
 }
 
-impl<B: Batch> Writer<B> {
+impl<O: Send + Sync + 'static, A: Send + 'static> Writer<O, A> {
     /// Starts the thread on the only connection of `pool`. `what` names the database in errors.
-    pub(crate) async fn start(
+    pub(crate) fn start<B: Batch<Operation = O, Answer = A>>(
         what: &'static str,
-        pool: SqlitePool,
+        pool: Pool<B::Engine>,
         queue: usize,
         batch: usize,
         store: B,
     ) -> Result<Self, Error> {
-        let connection = pool.acquire().await;
-        let connection = connection.map_err(|error| Error::unavailable(what, error, Effect::None))?;
         let (queue, requests) = mpsc::channel(queue.max(1));
         let (close, closing) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let task =
-            Task { what, pool, connection: Some(connection), lost_track: false, batch: batch.max(1), store };
+        let task = Task { what, pool, connection: None, lost_track: false, batch: batch.max(1), store };
         let failed = |error| Error::unavailable(what, error, Effect::None);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let run = move || {
             runtime.block_on(task.run(requests, closing));
             drop(end);
@@ -117,7 +128,7 @@ impl<B: Batch> Writer<B> {
 
     /// Queues an operation, waiting for a place, and waits until it is committed. Once queued it is carried out even
     /// when the caller no longer waits.
-    pub(crate) async fn submit(&self, operation: B::Operation) -> Result<B::Answer, Error> {
+    pub(crate) async fn submit(&self, operation: O) -> Result<A, Error> {
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Request { operation, answer }).await.is_err() {
             return Err(self.gone(Effect::None).await);
@@ -147,7 +158,7 @@ impl<B: Batch> Writer<B> {
     }
 }
 
-impl<B: Batch> std::fmt::Debug for Writer<B> {
+impl<O, A> std::fmt::Debug for Writer<O, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Writer").field("what", &self.what).finish_non_exhaustive()
     }
@@ -158,17 +169,21 @@ enum Attempt<O> {
     Committed(O),
     /// Undone. The cause may be one of the operations.
     Refused(sqlx::Error),
+    /// Undone. The cause is another process.
+    Disturbed(sqlx::Error),
     /// Undone. The cause is the database or its disk.
     Failed(sqlx::Error),
+    /// Not begun: there is no database.
+    Absent(sqlx::Error),
     /// The commit itself failed.
     Uncertain(sqlx::Error),
 }
 
 struct Task<B: Batch> {
     what: &'static str,
-    pool: SqlitePool,
-    /// None after it broke, until the next batch.
-    connection: Option<PoolConnection<Sqlite>>,
+    pool: Pool<B::Engine>,
+    /// None before the first batch, and after it broke until the next; with the time of its last use.
+    connection: Option<(PoolConnection<B::Engine>, Instant)>,
     /// The last commit may have happened or not.
     lost_track: bool,
     batch: usize,
@@ -176,7 +191,7 @@ struct Task<B: Batch> {
 }
 
 impl<B: Batch> Task<B> {
-    async fn run(mut self, mut requests: mpsc::Receiver<Request<B>>, mut closing: oneshot::Receiver<()>) {
+    async fn run(mut self, mut requests: mpsc::Receiver<RequestOf<B>>, mut closing: oneshot::Receiver<()>) {
         let mut waiting = Vec::with_capacity(self.batch);
         loop {
             let lost_track = self.lost_track;
@@ -186,7 +201,12 @@ impl<B: Batch> Task<B> {
                     if received == 0 {
                         break;
                     }
-                    self.commit_all(std::mem::take(&mut waiting)).await;
+                    if self.commit_all(std::mem::take(&mut waiting)).await.is_err() {
+                        // What has waited for the attempt need not wait for another.
+                        while let Ok(request) = requests.try_recv() {
+                            self.fail_all(vec![request.answer], sqlx::Error::PoolTimedOut, Effect::None);
+                        }
+                    }
                 }
                 _ = &mut closing, if !requests.is_closed() => requests.close(),
                 // Nobody may ever write again, and readers wait for what that commit may have brought.
@@ -201,8 +221,10 @@ impl<B: Batch> Task<B> {
         self.pool.close().await;
     }
 
-    /// Commits the requests, in parts where one of them is refused.
-    async fn commit_all(&mut self, requests: Vec<Request<B>>) {
+    /// Commits the requests, in parts where one of them is refused. Fails when there is no database.
+    async fn commit_all(&mut self, requests: Vec<RequestOf<B>>) -> Result<(), ()> {
+        let mut absent = Ok(());
+        let mut disturbed = 0;
         let (operations, answers) = requests.into_iter().map(|r| (r.operation, r.answer)).unzip();
         let mut parts: VecDeque<(Vec<_>, Vec<_>)> = VecDeque::from([(operations, answers)]);
         while let Some((mut operations, mut answers)) = parts.pop_front() {
@@ -222,10 +244,21 @@ impl<B: Batch> Task<B> {
                         drop(to.send(Err(Error::internal(Arc::clone(&error)))));
                     }
                 }
-                Attempt::Failed(error) => self.fail_all(answers, error, Effect::None),
+                Attempt::Disturbed(_) if disturbed < ATTEMPTS => {
+                    disturbed += 1;
+                    parts.push_front((operations, answers));
+                }
+                Attempt::Absent(error) => {
+                    absent = Err(());
+                    self.fail_all(answers, error, Effect::None);
+                }
+                Attempt::Failed(error) | Attempt::Disturbed(error) => {
+                    self.fail_all(answers, error, Effect::None);
+                }
                 Attempt::Uncertain(error) => self.fail_all(answers, error, Effect::Unknown),
             }
         }
+        absent
     }
 
     fn fail_all(
@@ -247,17 +280,20 @@ impl<B: Batch> Task<B> {
         }
         let mut connection = match self.take_connection().await {
             Ok(connection) => connection,
-            Err(error) => return Attempt::Failed(error),
+            Err(error) => return Attempt::Absent(error),
         };
         match self.store.commit(&mut connection, operations).await {
             Ok(outcome) => {
-                self.connection = Some(connection);
+                self.connection = Some((connection, Instant::now()));
                 Attempt::Committed(outcome)
             }
             Err(Failure::Before(error)) => {
                 self.give_back(connection).await;
-                let refused = failure::is_of_an_operation(&error);
-                if refused { Attempt::Refused(error) } else { Attempt::Failed(error) }
+                match B::Engine::blame(&error) {
+                    Blame::Operation => Attempt::Refused(error),
+                    Blame::Neighbour => Attempt::Disturbed(error),
+                    Blame::Database => Attempt::Failed(error),
+                }
             }
             Err(Failure::Commit(error)) => {
                 self.lost_track = true;
@@ -279,7 +315,7 @@ impl<B: Batch> Task<B> {
         match self.store.find_track(&mut connection).await {
             Ok(()) => {
                 self.lost_track = false;
-                self.connection = Some(connection);
+                self.connection = Some((connection, Instant::now()));
                 Ok(())
             }
             Err(error) => {
@@ -289,18 +325,21 @@ impl<B: Batch> Task<B> {
         }
     }
 
-    async fn take_connection(&mut self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => self.pool.acquire().await,
+    async fn take_connection(&mut self) -> Result<PoolConnection<B::Engine>, sqlx::Error> {
+        if let Some((mut connection, used)) = self.connection.take() {
+            if B::Engine::is_alive(&mut connection, used.elapsed()).await {
+                return Ok(connection);
+            }
+            drop(connection.detach());
         }
+        self.pool.acquire().await
     }
 
     /// Keeps a connection whose transaction is undone. One that does not even do that is thrown away: closing it
     /// undoes whatever it had open.
-    async fn give_back(&mut self, mut connection: PoolConnection<Sqlite>) {
-        match roll_back(&mut connection).await {
-            Ok(()) => self.connection = Some(connection),
+    async fn give_back(&mut self, mut connection: PoolConnection<B::Engine>) {
+        match B::Engine::roll_back(&mut connection).await {
+            Ok(()) => self.connection = Some((connection, Instant::now())),
             Err(error) => {
                 tracing::warn!(%error, database = self.what, "the writing connection broke");
                 drop(connection.detach());
@@ -319,10 +358,7 @@ pub(crate) async fn commit(connection: &mut SqliteConnection) -> Result<(), Fail
     sqlx::query("COMMIT").execute(connection).await.map(drop).map_err(Failure::Commit)
 }
 
-/// Leaves the open transaction, if there is one. Some failures have left it already.
+/// Leaves the open transaction, if there is one.
 pub(crate) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    match sqlx::query("ROLLBACK").execute(connection).await {
-        Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => Ok(()),
-        result => result.map(drop),
-    }
+    Sqlite::roll_back(connection).await
 }

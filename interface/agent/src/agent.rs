@@ -1,9 +1,10 @@
 //! The loop of an agent.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::{BoxStream, FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use hive_application::clock::{Clock, Timer};
@@ -55,6 +56,8 @@ enum Step {
     Finished { ticket_id: TicketId, succeeded: bool, duration_ms: i64 },
     /// The place in the log is remembered.
     Committed,
+    /// The ticket log is followed again.
+    Followed(Changes),
     /// It is time for a heartbeat.
     HeartbeatDue,
     /// One was sent.
@@ -69,6 +72,8 @@ struct Work {
     offsets: Offsets,
     figures: Figures,
     steps: Steps,
+    /// The ticket log; nothing while it is away.
+    changes: Option<Changes>,
     /// Tickets it is taking or working on. The log may tell of a dispatch that is past and of the one after it: one
     /// piece of work is enough for both.
     tickets: HashSet<TicketId>,
@@ -88,33 +93,40 @@ impl Agent {
     }
 
     /// Works until something fails that waiting does not help against, such as a newer incarnation of itself. Whoever
-    /// starts it again registers it again first: what it had in hand is fenced by the higher epoch. Drop the future to
-    /// stop.
-    pub async fn execute(&self) -> Result<(), Error> {
+    /// starts it again registers it again first: what it had in hand is fenced by the higher epoch. After `stop` it takes
+    /// nothing more and ends as soon as what it has in hand is over. Drop the future to stop at once.
+    pub async fn execute(&self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let from = self.tickets.committed(&self.config.agent_id).await?;
-        let mut changes = self.follow(from).await?;
         let mut work = Work {
             offsets: Offsets::new(from),
             figures: Figures::default(),
             steps: Steps::new(),
+            changes: None,
             tickets: HashSet::new(),
             committing: false,
         };
+        work.steps.push(self.clone().follow(from).boxed());
         work.steps.push(self.heartbeat_later());
-        loop {
-            let has_place = work.tickets.len() < self.config.max_concurrent;
-            let change = if has_place {
-                select_biased! {
-                    step = work.steps.select_next_some() => {
-                        self.advance(&mut work, step?);
-                        None
-                    }
-                    change = changes.next().fuse() => Some(change),
+        let mut stop = pin!(stop.fuse());
+        let mut stopping = false;
+        while !stopping || !work.tickets.is_empty() {
+            let Work { steps, changes, tickets, .. } = &mut work;
+            let has_place = !stopping && tickets.len() < self.config.max_concurrent;
+            let mut change = match changes {
+                Some(changes) if has_place => changes.next().left_future(),
+                Some(_) | None => pending().right_future(),
+            }
+            .fuse();
+            let change = select_biased! {
+                () = stop => {
+                    stopping = true;
+                    continue;
                 }
-            } else {
-                let step = work.steps.select_next_some().await;
-                self.advance(&mut work, step?);
-                None
+                step = steps.select_next_some() => {
+                    self.advance(&mut work, step?);
+                    None
+                }
+                change = change => Some(change),
             };
             match change {
                 None => {}
@@ -124,8 +136,8 @@ impl Agent {
                     let error = gone.and_then(Result::err);
                     let cause = error.as_ref().map_or_else(|| "it ended".to_owned(), |error| chain(error));
                     tracing::warn!(agent.id = %self.config.agent_id, error = cause, "the ticket log is away");
-                    self.timer.sleep_until(self.clock.now().plus_ms(LOG_AWAY_MS)).await;
-                    changes = self.follow(work.offsets.seen()).await?;
+                    work.changes = None;
+                    work.steps.push(self.clone().follow_again(work.offsets.seen()).boxed());
                 }
             }
             if !work.committing
@@ -135,17 +147,23 @@ impl Agent {
                 work.steps.push(self.clone().commit(offset).boxed());
             }
         }
+        Ok(())
     }
 
     /// Follows the log from `after`, as soon as it can be reached.
-    async fn follow(&self, after: u64) -> Result<Changes, Error> {
+    async fn follow(self, after: u64) -> Result<Step, Error> {
         let mut wait_ms = FIRST_WAIT_MS;
         loop {
             match self.tickets.watch(&self.config.agent_id, after).await {
                 Err(error) if error.is_transient() => self.wait(&mut wait_ms).await,
-                answer => return answer,
+                answer => return answer.map(Step::Followed),
             }
         }
+    }
+
+    async fn follow_again(self, after: u64) -> Result<Step, Error> {
+        self.timer.sleep_until(self.clock.now().plus_ms(LOG_AWAY_MS)).await;
+        self.follow(after).await
     }
 
     /// A change of a ticket that is allocated to this agent.
@@ -174,6 +192,7 @@ impl Agent {
                 work.figures.count(succeeded, duration_ms, self.clock.now());
             }
             Step::Committed => work.committing = false,
+            Step::Followed(changes) => work.changes = Some(changes),
             Step::HeartbeatDue => {
                 let telemetry = work.figures.telemetry();
                 work.steps.push(self.clone().heartbeat(telemetry).boxed());

@@ -29,6 +29,10 @@ const ALTERNATIVE_HEADER: &str = "x-request-id";
 const MAX_REQUEST_ID_BYTES: usize = 128;
 const MAX_UNKNOWN_PATH_CHARS: usize = 200;
 
+tokio::task_local! {
+    static CURRENT: Arc<Call>;
+}
+
 /// What the server knows about the connection a call came in on.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
@@ -36,6 +40,8 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// Tells when the server starts to drain.
     pub draining: Draining,
+    /// Who the client's certificate says it is.
+    pub identity: Option<Principal>,
 }
 
 /// One call. Servicers get it from a request with [`Call::of`].
@@ -81,6 +87,17 @@ impl Call {
         request.extensions().get::<Arc<Self>>().cloned()
     }
 
+    /// Runs work on behalf of this call: clients made by [`ClientFactory`](crate::client::ClientFactory) and used
+    /// within carry its deadline, trace and correlation id on. Work that is spawned from it leaves the scope.
+    pub async fn scope<F: Future>(self: Arc<Self>, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+
+    /// The call whose [scope](Self::scope) this task is in.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
     /// The correlation id: the caller's when it sent a usable one, else a new UUID.
     pub fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
@@ -123,6 +140,11 @@ impl Call {
     /// Who calls; `None` when authentication is off, optional and unused, or has not happened yet.
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.get()
+    }
+
+    /// Who the certificate of the connection says is calling.
+    pub(crate) fn identity(&self) -> Option<&Principal> {
+        self.connection.identity.as_ref()
     }
 
     pub(crate) fn set_principal(&self, principal: Principal) {

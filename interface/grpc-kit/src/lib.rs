@@ -85,6 +85,7 @@
 pub mod access_log;
 pub mod auth;
 pub mod call;
+pub mod client;
 pub mod drain;
 pub mod early;
 pub mod failure;
@@ -96,4 +97,5 @@ pub mod observe;
 pub mod server;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tls;
 pub mod trace_context;

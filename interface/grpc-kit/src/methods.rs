@@ -158,6 +158,24 @@ impl Methods {
         Ok(())
     }
 
+    /// The methods of every service an encoded file descriptor set declares, apart from those there already.
+    ///
+    /// # Errors
+    /// When the bytes are no descriptor set.
+    pub fn add_all(&mut self, descriptor: &[u8]) -> Result<(), DescriptorError> {
+        let set = FileDescriptorSet::decode(descriptor)
+            .map_err(|source| DescriptorError::Malformed { service: "clients".to_owned(), source })?;
+        for file in &set.file {
+            for service in &file.service {
+                match self.add(&full_name(file.package(), service.name()), descriptor) {
+                    Ok(()) | Err(DescriptorError::Twice { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The id of a path; [`MethodId::UNKNOWN`] when no descriptor declares it.
     pub fn resolve(&self, path: &str) -> MethodId {
         self.by_path.get(path).copied().unwrap_or(MethodId::UNKNOWN)

@@ -102,6 +102,13 @@ pin_project! {
     }
 }
 
+impl<B, O: Observer> ObservedBody<B, O> {
+    /// The observer, while the call has not ended.
+    pub(crate) fn observer_mut(&mut self) -> Option<&mut O> {
+        self.ending.0.as_mut()
+    }
+}
+
 impl<B, O> Body for ObservedBody<B, O>
 where
     B: Body<Data = Bytes>,

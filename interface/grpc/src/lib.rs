@@ -2,7 +2,6 @@
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`status`] | the one table from errors to codes |
 //! | [`caller`] | who calls, from what the layers above and the metadata say |
 //! | [`orchestration`] | the plans and flows of orchestration |
 //! | [`registry`] | the agents of the registry |
@@ -11,5 +10,6 @@
 pub mod caller;
 pub mod orchestration;
 pub mod registry;
-pub mod status;
 pub mod tickets;
+
+pub use hive_wire::status;

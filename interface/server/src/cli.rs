@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::roles::Role;
+
 const EXAMPLES: &str = "\
 Examples:
   hive run examples/plans/diamond.json            run a plan, from file to report
   hive run examples/plans/chain.json --data work  keep its tickets; the same command resumes it
   hive run plan.json --output json > result.json  the result for other programs
   hive up                                         serve everything on this machine
+  hive serve tickets                              serve one role
+  hive plan submit plan.json --watch              hand a plan to what is served, and follow it
+  hive health                                     ask what is served how it is
   hive config dump > hive.env                     the settings in effect; change some, and call it .env
 
 Exit codes: 0 success, 1 the plan did not succeed, 2 wrong input, 64 wrong command line or settings, 70 a defect.";
@@ -41,6 +46,39 @@ Examples:
 SIGTERM drains: what runs has 10 seconds to finish, the second signal cuts it off. Open plans go on at the next start.
 Exit codes: 0 drained; 64 the command line, the settings, a port or the data folder are wrong; 70 a defect.";
 
+const SERVE_EXAMPLES: &str = "\
+Roles in one process talk to each other within it; one that is not served here is reached over gRPC, at
+EXECUTION_TICKET_SERVICE_HOST and _PORT, SERVICE_REGISTRY_HOST and _PORT. Processes with different roles may share a data
+folder. A neighbour that is away is waited for: /ready says so.
+
+With one role, GRPC__SERVER__PORT is its port; else, and by default: 50051 registry, 50052 tickets, 50053 orchestration.
+HTTP_PORT and PROMETHEUS_PORT must differ between processes on one machine.
+
+Examples:
+  hive serve tickets orchestration registry --data work
+  HTTP_PORT=8001 PROMETHEUS_PORT=9091 hive serve agent --agents 8 --data work
+  SERVICE_REGISTRY_HOST=registry.local hive serve orchestration
+
+SIGTERM drains: what runs has 10 seconds to finish, the second signal cuts it off. Agents finish what they work on, give
+the rest back and take leave.
+Exit codes: 0 drained; 64 the command line, the settings, a port or the data folder are wrong; 70 a defect.";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  hive plan submit examples/plans/diamond.json --watch
+  hive plan submit plan.json --server http://orchestrator.local:50053
+
+Progress goes to stderr, the result to stdout. While orchestration is away, for a minute at most, it is waited for.
+Exit codes: 0 the plan was accepted, with --watch it succeeded; 1 it did not, was rejected, awaits approval, or
+orchestration is not reached; 2 the input is wrong; 64 the command line or the settings are wrong.";
+
+const HEALTH_EXAMPLES: &str = "\
+Examples:
+  hive health
+  hive health --server http://10.0.0.7:50052 --server http://10.0.0.8:50053
+
+Exit codes: 0 all serve; 1 one does not, or is not reached; 64 the command line or the settings are wrong.";
+
 const CONFIG_EXAMPLES: &str = "\
 Settings come from the environment, then from the file .env in the current folder, then from the defaults.
 
@@ -64,6 +102,16 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Serve everything on this machine: tickets, orchestration, the registry, and agents
     Up(UpArgs),
+    /// Serve some of the roles; others are reached over gRPC
+    Serve(ServeArgs),
+    /// Hand plans to a running orchestration
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Ask servers how they are
+    Health(HealthArgs),
     /// Look at the settings
     #[command(after_help = CONFIG_EXAMPLES)]
     Config {
@@ -113,6 +161,55 @@ pub(crate) struct UpArgs {
     /// Built-in agents to start, each with 10 places
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     pub(crate) agents: u16,
+}
+
+/// What to serve.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// Roles of this process
+    #[arg(value_name = "ROLE", value_enum, required = true, num_args = 1..)]
+    pub(crate) roles: Vec<Role>,
+    /// Folder that keeps what the roles know; made when it is not there
+    #[arg(long, value_name = "DIR", default_value = ".hive")]
+    pub(crate) data: PathBuf,
+    /// With the role agent: agents to start, each with 10 places
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    pub(crate) agents: u16,
+    /// With the role agent: what the agents are called, a number after it; the machine's name when not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// What to do with plans.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Hand in a plan. Handing in the same plan again is safe
+    Submit(SubmitArgs),
+}
+
+/// How to hand in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = PLAN_EXAMPLES)]
+pub(crate) struct SubmitArgs {
+    /// File with the plan; `-` reads it from stdin
+    #[arg(value_name = "PLAN.json")]
+    pub(crate) plan: PathBuf,
+    /// Follow the plan to its end
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Where orchestration is; on this machine when not given
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+}
+
+/// Which servers to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = HEALTH_EXAMPLES)]
+pub(crate) struct HealthArgs {
+    /// A gRPC server, may be repeated; registry, tickets and orchestration when not given
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Vec<String>,
 }
 
 /// What to print at the end.
@@ -171,6 +268,9 @@ mod tests {
             "hive run p q",
             "hive config",
             "hive config set",
+            "hive serve",
+            "hive serve beer",
+            "hive serve agent --agents 1001",
         ] {
             assert!(parse(line).unwrap_err().use_stderr(), "{line}");
         }
@@ -178,7 +278,15 @@ mod tests {
 
     #[test]
     fn help_teaches_by_examples() {
-        for line in ["hive --help", "hive run --help", "hive up --help", "hive config --help"] {
+        for line in [
+            "hive --help",
+            "hive run --help",
+            "hive up --help",
+            "hive serve --help",
+            "hive plan submit --help",
+            "hive health --help",
+            "hive config --help",
+        ] {
             let help = parse(line).unwrap_err();
             assert!(!help.use_stderr(), "{line}");
             assert!(help.to_string().contains("Examples:\n  "), "{line}: {help}");

@@ -1,6 +1,7 @@
-//! The data folder, which one process uses at a time.
+//! The data folder. Each role's part of it is used by one process at a time: several processes may share a folder if they
+//! serve different roles.
 //!
-//! The lock is the operating system's: it ends with the process that holds it, however that ends. The process id inside
+//! A lock is the operating system's: it ends with the process that holds it, however that ends. The process id inside
 //! the file is for people only.
 
 use std::fmt;
@@ -10,14 +11,15 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-const LOCK_FILE: &str = "hive.lock";
+/// The lock of what only a process with all roles has, and those of the databases.
+const WHOLE: [&str; 4] = ["hive.lock", "tickets.lock", "orchestration.lock", "registry.lock"];
 
-/// A data folder that is ours until this is dropped.
+/// A data folder that is ours, or our part of one, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
-    // Dropped in this order: the lock goes before the folder it lies in.
-    _lock: File,
+    // Dropped in this order: the locks go before the folder they lie in.
+    _locks: Vec<File>,
     temporary: Option<TempDir>,
 }
 
@@ -31,22 +33,16 @@ pub(crate) enum FolderError {
 }
 
 impl DataFolder {
-    /// Takes the folder, making it when it is not there.
+    /// Takes the whole folder, making it when it is not there.
     pub(crate) fn take(path: &Path) -> Result<Self, FolderError> {
-        let io = |error| FolderError::Io { path: path.to_owned(), error };
-        std::fs::create_dir_all(path).map_err(io)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut lock = options.open(path.join(LOCK_FILE)).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(FolderError::InUse { path: path.to_owned(), pid: holder(&mut lock) });
-            }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-        sign(&mut lock).map_err(io)?;
-        Ok(DataFolder { path: path.to_owned(), _lock: lock, temporary: None })
+        Self::take_parts(path, &WHOLE)
+    }
+
+    /// Takes the parts of the folder behind these locks, making it when it is not there.
+    pub(crate) fn take_parts(path: &Path, locks: &[&str]) -> Result<Self, FolderError> {
+        std::fs::create_dir_all(path).map_err(|error| FolderError::Io { path: path.to_owned(), error })?;
+        let locks = locks.iter().map(|name| lock(path, name)).collect::<Result<_, _>>()?;
+        Ok(DataFolder { path: path.to_owned(), _locks: locks, temporary: None })
     }
 
     /// A folder that is removed at the end.
@@ -71,6 +67,22 @@ impl DataFolder {
     pub(crate) fn is_kept(&self) -> bool {
         self.temporary.is_none()
     }
+}
+
+fn lock(folder: &Path, name: &str) -> Result<File, FolderError> {
+    let io = |error| FolderError::Io { path: folder.to_owned(), error };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut lock = options.open(folder.join(name)).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(FolderError::InUse { path: folder.to_owned(), pid: holder(&mut lock) });
+        }
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+    }
+    sign(&mut lock).map_err(io)?;
+    Ok(lock)
 }
 
 fn holder(lock: &mut File) -> Option<u32> {
@@ -119,11 +131,22 @@ mod tests {
     }
 
     #[test]
+    fn different_roles_share_a_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let tickets = DataFolder::take_parts(parent.path(), &["tickets.lock"]).unwrap();
+        assert!(DataFolder::take_parts(parent.path(), &["registry.lock"]).is_ok());
+        assert!(DataFolder::take_parts(parent.path(), &["registry.lock", "tickets.lock"]).is_err());
+        assert!(DataFolder::take(parent.path()).is_err());
+        drop(tickets);
+        assert!(DataFolder::take(parent.path()).is_ok());
+    }
+
+    #[test]
     fn what_a_dead_process_left_does_not_block() {
         let parent = tempfile::tempdir().unwrap();
-        std::fs::write(parent.path().join(LOCK_FILE), "4294967295 and much more than that\n").unwrap();
+        std::fs::write(parent.path().join(WHOLE[0]), "4294967295 and much more than that\n").unwrap();
         let held = DataFolder::take(parent.path()).unwrap();
-        let signed = std::fs::read_to_string(held.file(LOCK_FILE)).unwrap();
+        let signed = std::fs::read_to_string(held.file(WHOLE[0])).unwrap();
         assert_eq!(signed, format!("{}\n", std::process::id()));
         assert!(held.is_kept());
     }

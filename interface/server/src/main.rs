@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `cli`, `commands` | the command line and what it does |
 //! | `settings` | what can be set |
+//! | `roles` | what a process serves |
 //! | `serve` | the ports: gRPC and HTTP servers around the contexts |
 //! | `telemetry` | metrics, traces |
 //! | `wire` | which adapter stands behind which port |
@@ -25,6 +26,7 @@ mod lock;
 mod logging;
 mod output;
 mod progress;
+mod roles;
 mod serve;
 mod settings;
 mod signals;

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{instant, json, serial, unique, varchar};
+use crate::columns::{instant, json, outbox_base, record, unique, varchar};
 
 const TABLE: &str = "orchestration_outbox";
 
@@ -14,7 +14,7 @@ impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let table = Table::create()
             .table(TABLE)
-            .col(serial("id"))
+            .col(record(manager, "id"))
             .col(varchar("message_id", 255))
             .col(varchar("topic", 255))
             .col(varchar("key", 255))
@@ -22,7 +22,8 @@ impl MigrationTrait for Step {
             .col(instant("at"))
             .take();
         manager.create_table(table).await?;
-        manager.create_index(unique(TABLE, "uq_message_id", &["message_id"])).await
+        manager.create_index(unique(TABLE, "uq_message_id", &["message_id"])).await?;
+        outbox_base(manager).await
     }
 
     fn use_transaction(&self) -> Option<bool> {

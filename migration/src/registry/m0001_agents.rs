@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{bigint, index, instant, instant_null, int, json, varchar};
+use crate::columns::{bigint, by_code_point, index, instant, instant_null, int, json, varchar};
 
 const TABLE: &str = "agents";
 
@@ -14,7 +14,7 @@ impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let table = Table::create()
             .table(TABLE)
-            .col(varchar("agent_id", 255).primary_key())
+            .col(by_code_point(manager, varchar("agent_id", 255).primary_key().take()))
             .col(varchar("agent_type", 20))
             .col(json("capabilities"))
             .col(json("metadata"))

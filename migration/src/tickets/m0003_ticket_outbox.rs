@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::columns::{bigint, index, instant, serial, text, varchar, varchar_null};
+use crate::columns::{bigint, index, instant, outbox_base, record, text, varchar, varchar_null};
 
 const OUTBOX: &str = "ticket_outbox";
 const OFFSETS: &str = "log_offsets";
@@ -15,7 +15,7 @@ impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let outbox = Table::create()
             .table(OUTBOX)
-            .col(serial("id"))
+            .col(record(manager, "id"))
             .col(varchar("ticket_id", 36))
             .col(varchar("plan_id", 36))
             .col(varchar("action", 32))
@@ -31,7 +31,8 @@ impl MigrationTrait for Step {
             .col(varchar("consumer", 255).primary_key())
             .col(bigint("position"))
             .take();
-        manager.create_table(offsets).await
+        manager.create_table(offsets).await?;
+        outbox_base(manager).await
     }
 
     fn use_transaction(&self) -> Option<bool> {

@@ -1,6 +1,7 @@
 //! Measures what the project promises, on a release build, with the flush time of the disk beside it.
 //!
-//! `cargo xtask bench` builds and runs it; an argument picks the measurements whose name contains it.
+//! `cargo xtask bench` builds and runs it; an argument picks the measurements whose name contains it, another one the
+//! calls of `serving`.
 #![expect(clippy::print_stdout, reason = "the figures are for a terminal")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is worth nothing")]
 
@@ -8,6 +9,8 @@ mod disk;
 mod plans;
 mod report;
 mod run;
+mod serving;
+mod start;
 mod tickets;
 mod validation;
 
@@ -16,6 +19,10 @@ use report::Report;
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if wanted == serving::reference::COMMAND {
+        let database = std::env::args().nth(2).expect("the database");
+        return runtime.block_on(serving::reference::serve(&database));
+    }
     let mut report = Report::default();
     report.add("disk", "flushes of one page", disk::flushes_per_second(), "/s, the floor of every commit");
     if "validation".contains(&wanted) {
@@ -29,6 +36,13 @@ fn main() {
     }
     if "run".contains(&wanted) {
         run::measure(&mut report);
+    }
+    if "start".contains(&wanted) {
+        start::measure(&mut report);
+    }
+    if "serving".contains(&wanted) {
+        let call = std::env::args().nth(2).unwrap_or_default();
+        runtime.block_on(serving::measure(&mut report, "serving", None, &call));
     }
     print!("{report}");
 }

@@ -48,7 +48,7 @@ pub(crate) fn measure(report: &mut Report) {
 }
 
 /// `hive` beside this binary: both are of the same build.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let beside = std::env::current_exe().unwrap().with_file_name("hive");
     assert!(beside.exists(), "build hive first: cargo build --release --package hive-server");
     beside

@@ -27,7 +27,7 @@ use crate::plans::layered;
 use crate::report::Report;
 use crate::validation::median_ms;
 
-struct WallClock;
+pub(crate) struct WallClock;
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {

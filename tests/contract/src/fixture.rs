@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use hive_application::orchestration::Journal;
-use hive_application::registry::AgentRepository;
-use hive_application::tickets::{TicketLog, TicketRepository};
+use hive_application::orchestration::{AgentDirectory, Journal, TicketGateway};
+use hive_application::registry::{AgentRepository, RegistryDesk};
+use hive_application::tickets::{TicketDesk, TicketLog, TicketRepository};
 
 /// A ticket store.
 #[async_trait]
@@ -37,6 +37,31 @@ pub trait JournalFixture: Send + Sync {
 pub trait AgentFixture: Send + Sync {
     /// Opens the store with what it holds; nothing at first. One at a time.
     async fn open(&self) -> (Arc<dyn AgentRepository>, BoxFuture<'static, ()>);
+}
+
+/// The ticket context and the registry, as the others see them.
+#[async_trait]
+pub trait NeighbourFixture: Send + Sync {
+    /// Both, empty.
+    async fn open(&self) -> Neighbours;
+}
+
+/// The ports between contexts.
+pub struct Neighbours {
+    /// The tickets, seen from orchestration.
+    pub tickets: Arc<dyn TicketGateway>,
+    /// The tickets, seen from an agent.
+    pub desk: Arc<dyn TicketDesk>,
+    /// The registry, seen from orchestration.
+    pub agents: Arc<dyn AgentDirectory>,
+    /// The registry, seen from an agent.
+    pub registry: Arc<dyn RegistryDesk>,
+}
+
+impl std::fmt::Debug for Neighbours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Neighbours").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for OpenTickets {

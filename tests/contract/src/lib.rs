@@ -1,4 +1,4 @@
-//! What every adapter of a storage port must do, as one suite a port.
+//! What every adapter of a storage port, or of a port to another context, must do.
 //!
 //! # To stamp a suite on an adapter
 //!
@@ -14,10 +14,12 @@
 pub mod agent_repository;
 pub mod fixture;
 pub mod journal;
+pub mod neighbours;
 pub mod samples;
 pub mod ticket_log;
 pub mod ticket_races;
 pub mod ticket_repository;
+pub mod ticket_values;
 
 /// Makes a test of each function of a suite.
 #[macro_export]

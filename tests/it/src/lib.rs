@@ -9,6 +9,7 @@
 //! | [`collector`] | takes spans as a collector of traces does |
 //! | [`document`] | JSON whose order of keys counts |
 //! | [`up`] | `hive up` on free ports, and its callers |
+//! | [`roles`] | the platform as four processes |
 //! | [`random`] | repeatable randomness |
 //!
 //! Nothing here sleeps: a test waits for a line, for the end of a process, or for a deadline on one of these.
@@ -20,6 +21,7 @@ pub mod folder;
 pub mod plan;
 pub mod process;
 pub mod random;
+pub mod roles;
 pub mod up;
 
 use std::path::{Path, PathBuf};

@@ -153,7 +153,7 @@ impl Up {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
     write!(stream, "GET {path} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n\r\n").expect("sent");

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use hive_application::context::CallContext;
 use hive_application::error::Error;
-use hive_application::tickets::{ChangeTicketStatusCommand, LogFilter, TicketDesk, Tickets};
+use hive_application::tickets::{
+    ChangeTicketStatusCommand, LogFilter, TicketDesk, TicketFilter, TicketQuery, Tickets,
+};
 use hive_domain::ids::{AgentId, TicketId};
 use hive_domain::tickets::public::{Report, TicketChange, TicketSnapshot, TicketStatus};
 
@@ -22,6 +24,9 @@ impl DeskPeer {
         DeskPeer { tickets }
     }
 }
+
+/// Tickets looked at together.
+const PAGE: u64 = 500;
 
 fn consumer(agent_id: &AgentId) -> String {
     format!("agent:{agent_id}")
@@ -49,6 +54,24 @@ impl TicketDesk for DeskPeer {
         let command = ChangeTicketStatusCommand { ticket_id: ticket_id.clone(), status, report };
         let (ticket, _) = self.tickets.change_status.execute(&context, &command).await?;
         Ok(ticket.snapshot())
+    }
+
+    async fn held(&self, agent_id: &AgentId) -> Result<Vec<TicketId>, Error> {
+        let filter = TicketFilter {
+            assigned_worker: Some(agent_id.clone()),
+            status: Some(TicketStatus::Running),
+            ..TicketFilter::default()
+        };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let query = TicketQuery { filter: filter.clone(), offset: 0, limit: PAGE, after };
+            let page = self.tickets.list(&query).await?;
+            found.extend(page.tickets.iter().map(|ticket| ticket.id().clone()));
+            after = page.next;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     async fn committed(&self, agent_id: &AgentId) -> Result<u64, Error> {

@@ -1,18 +1,20 @@
 //! The registry as orchestration and agents see it.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt};
 use hive_application::context::CallContext;
 use hive_application::error::Error;
 use hive_application::orchestration::{AgentDirectory, AgentNews, AgentQuery};
 use hive_application::registry::{
-    AgentWatch, DiscoverAgentsCommand, RecordHeartbeatCommand, Registry, RegistryDesk,
+    AgentWatch, DeregisterAgentCommand, DiscoverAgentsCommand, RecordHeartbeatCommand, RegisterAgentCommand,
+    Registration, Registry, RegistryDesk,
 };
 use hive_domain::ids::AgentId;
 use hive_domain::orchestration::generation::GENERATED_BY;
 use hive_domain::registry::public::{AgentSnapshot, AgentTelemetry};
+use hive_domain::registry::{AnnouncementDraft, Claim};
+
+use crate::discovery;
 
 /// The registry in the same process.
 #[derive(Clone, Debug)]
@@ -31,23 +33,14 @@ impl RegistryPeer {
 #[async_trait]
 impl AgentDirectory for RegistryPeer {
     async fn discover(&self, query: &AgentQuery) -> Result<Vec<AgentSnapshot>, Error> {
-        let mut filters = BTreeMap::from([
-            ("agent_type".to_owned(), "WORKER".to_owned()),
-            ("status".to_owned(), "HEALTHY".to_owned()),
-        ]);
-        filters.extend(query.namespace.iter().map(|namespace| ("namespace".to_owned(), namespace.clone())));
         let command = DiscoverAgentsCommand {
             capabilities: query.capabilities.clone(),
-            filters,
+            filters: discovery::filters(query),
             max_results: i32::try_from(query.max_results).unwrap_or(i32::MAX),
         };
         match self.registry.discover.execute(&self.context, command).await {
             Ok(ranked) => Ok(ranked.into_iter().map(|ranked| ranked.agent).collect()),
-            // A capability that no agent may announce is one that no agent has.
-            Err(error) if error.field().is_some_and(|field| field.starts_with("capabilities")) => {
-                Ok(Vec::new())
-            }
-            Err(error) => Err(error),
+            Err(error) => discovery::nobody(error),
         }
     }
 
@@ -67,6 +60,11 @@ impl AgentDirectory for RegistryPeer {
 
 #[async_trait]
 impl RegistryDesk for RegistryPeer {
+    async fn register(&self, announcement: AnnouncementDraft, claim: Claim) -> Result<Registration, Error> {
+        let command = RegisterAgentCommand { announcement, claim };
+        self.registry.register.execute(&CallContext::internal("hive"), command).await
+    }
+
     async fn heartbeat(
         &self,
         agent_id: &AgentId,
@@ -81,5 +79,11 @@ impl RegistryDesk for RegistryPeer {
         };
         self.registry.heartbeat.execute(&context, &command).await?;
         Ok(())
+    }
+
+    async fn deregister(&self, agent_id: &AgentId, epoch: u64) -> Result<bool, Error> {
+        let context = CallContext::internal(agent_id.as_str());
+        let command = DeregisterAgentCommand { agent_id: agent_id.clone(), epoch: Some(epoch) };
+        self.registry.deregister.execute(&context, &command).await
     }
 }

@@ -12,12 +12,14 @@ pub(super) mod flow {
         pub workflow_id: String,
         pub plan_id: String,
         pub plan_hash: String,
+        #[sea_orm(select_as = "text")]
         pub plan: String,
         pub sla_default_timeout_ms: i64,
         pub sla_min_timeout_ms: i64,
         pub sla_timeout_multiplier: f64,
         pub opened_at: i64,
         pub ended_at: Option<i64>,
+        #[sea_orm(select_as = "text")]
         pub outcome: Option<String>,
     }
 
@@ -39,6 +41,7 @@ pub(super) mod entry {
         pub id: i64,
         pub workflow_id: String,
         pub kind: String,
+        #[sea_orm(select_as = "text")]
         pub payload: String,
         pub at: i64,
     }
@@ -62,6 +65,7 @@ pub(super) mod message {
         pub message_id: String,
         pub topic: String,
         pub key: String,
+        #[sea_orm(select_as = "text")]
         pub payload: String,
         pub at: i64,
     }

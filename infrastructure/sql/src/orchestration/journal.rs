@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hive_application::error::{Error, ErrorKind};
+use hive_application::error::{Effect, Error, ErrorKind};
 use hive_application::orchestration::{
     FlowOpening, Journal, JournalEntry, JournalWrite, Opened, OutboxMessage, StoredFlow, StoredMessage,
 };
@@ -13,7 +13,7 @@ use hive_domain::time::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::{entry, flow, message};
-use super::store::{Answer, Operation};
+use super::operation::{Answer, Operation};
 use super::{Shared, WHAT};
 use crate::{failure, json};
 
@@ -28,8 +28,15 @@ impl SqlJournal {
         SqlJournal { shared }
     }
 
+    async fn submit(&self, operation: Operation) -> Result<Answer, Error> {
+        if self.shared.horizon.is_some() {
+            operation.check()?;
+        }
+        self.shared.writer.submit(operation).await
+    }
+
     async fn write(&self, operation: Operation, workflow_id: Option<&WorkflowId>) -> Result<(), Error> {
-        match self.shared.writer.submit(operation).await? {
+        match self.submit(operation).await? {
             Answer::Appended => Ok(()),
             Answer::NotOpen => {
                 let flow = workflow_id.map_or("", WorkflowId::as_str);
@@ -45,7 +52,7 @@ impl SqlJournal {
 impl Journal for SqlJournal {
     async fn open(&self, flow: FlowOpening) -> Result<Opened, Error> {
         let workflow_id = flow.workflow_id.clone();
-        match self.shared.writer.submit(Operation::Open(flow)).await? {
+        match self.submit(Operation::Open(flow)).await? {
             Answer::Opened(true) => Ok(Opened::New),
             Answer::Opened(false) => match self.find(&workflow_id).await? {
                 Some(stored) => Ok(Opened::Existing(stored)),
@@ -116,8 +123,16 @@ impl Journal for SqlJournal {
     }
 
     async fn read_messages(&self, after: u64, limit: usize) -> Result<Vec<StoredMessage>, Error> {
+        let end = match &self.shared.horizon {
+            None => i64::MAX,
+            Some(horizon) => {
+                let end = horizon.end().await;
+                end.map_err(|error| Error::unavailable(WHAT, error, Effect::None))?.cast_signed()
+            }
+        };
         let rows = message::Entity::find()
             .filter(message::Column::Id.gt(after.cast_signed()))
+            .filter(message::Column::Id.lte(end))
             .order_by_asc(message::Column::Id)
             .limit(limit as u64)
             .all(&self.shared.reader)

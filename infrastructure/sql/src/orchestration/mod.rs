@@ -3,7 +3,9 @@
 #[expect(unreachable_pub, reason = "the derives of sea-orm need public items")]
 mod entity;
 mod journal;
-mod store;
+mod operation;
+mod postgres;
+mod sqlite;
 
 use std::sync::Arc;
 
@@ -12,11 +14,13 @@ use hive_application::orchestration::Journal;
 use hive_migration::orchestration::Schema;
 use sea_orm::DatabaseConnection;
 
-use crate::database::{Config, Database};
+use crate::database::{Config, Place};
+use crate::engine::horizon::Horizon;
+use crate::engine::{self, postgres::Pools};
 use crate::failure;
 use crate::writer::Writer;
 use journal::SqlJournal;
-use store::Store;
+use operation::{Answer, Operation};
 
 /// How this database is called in errors.
 const WHAT: &str = "the journal";
@@ -31,15 +35,32 @@ pub struct OrchestrationDatabase {
 #[derive(Debug)]
 struct Shared {
     reader: DatabaseConnection,
-    writer: Writer<Store>,
+    writer: Writer<Operation, Answer>,
+    /// Where others may write too: how far messages can be read.
+    horizon: Option<Arc<Horizon>>,
 }
 
 impl OrchestrationDatabase {
     /// Opens or makes the database and brings its schema up to date. `Unavailable` when that is impossible.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        let Database { writer, reader } = Database::open::<Schema>(WHAT, config).await?;
-        let writer = Writer::start(WHAT, writer, config.queue, config.batch, Store::new()).await?;
-        Ok(OrchestrationDatabase { shared: Arc::new(Shared { reader, writer }) })
+        let shared = match &config.place {
+            Place::File(path) => {
+                let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
+                let store = sqlite::Store::new();
+                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                Shared { reader, writer, horizon: None }
+            }
+            Place::Postgres(server) => {
+                let outbox = postgres::OUTBOX;
+                let Pools { writer, reader, read, listener } =
+                    engine::postgres::open::<Schema>(WHAT, server, config, Some(outbox.rebase)).await?;
+                let horizon = Horizon::start(outbox, read, listener);
+                let store = postgres::Store::new(Arc::clone(&horizon));
+                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                Shared { reader, writer, horizon: Some(horizon) }
+            }
+        };
+        Ok(OrchestrationDatabase { shared: Arc::new(shared) })
     }
 
     /// The journal.
@@ -47,9 +68,12 @@ impl OrchestrationDatabase {
         Arc::new(SqlJournal::new(Arc::clone(&self.shared)))
     }
 
-    /// Finishes the writes that wait, then closes the file. What is asked afterwards is answered `Unavailable`.
+    /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.writer.close().await;
+        if let Some(horizon) = &self.shared.horizon {
+            horizon.stop();
+        }
         self.shared.reader.close_by_ref().await.map_err(failure::read(WHAT))
     }
 }

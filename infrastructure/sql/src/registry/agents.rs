@@ -12,7 +12,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::{Column, Entity};
 use super::mapping;
-use super::store::{Answer, Operation};
+use super::operation::{Answer, Operation};
 use super::{Shared, WHAT};
 use crate::failure;
 
@@ -44,6 +44,10 @@ impl AgentRepository for SqlAgentRepository {
             select = select.filter(Column::AgentType.eq(agent_type.as_str()));
         }
         if let Some(namespace) = &query.namespace {
+            if self.shared.postgres && namespace.contains('\0') {
+                // No stored text has it.
+                return Ok(Vec::new());
+            }
             select = select.filter(Column::Namespace.eq(namespace.as_str()));
         }
         if let Some(before) = query.last_seen_before {
@@ -71,6 +75,9 @@ impl AgentRepository for SqlAgentRepository {
                 Some(expected) => Operation::Replace { expected, row: mapping::row(&agent)? },
                 None => Operation::Insert(mapping::row(&agent)?),
             };
+            if self.shared.postgres {
+                operation.check()?;
+            }
             match self.shared.writer.submit(operation).await? {
                 Answer::Written(true) => return Ok(agent),
                 Answer::Written(false) => {}

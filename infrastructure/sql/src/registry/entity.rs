@@ -9,7 +9,9 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub agent_id: String,
     pub agent_type: String,
+    #[sea_orm(select_as = "text")]
     pub capabilities: String,
+    #[sea_orm(select_as = "text")]
     pub metadata: String,
     pub success_rate: f64,
     pub avg_duration_ms: i64,

@@ -4,7 +4,9 @@ mod agents;
 #[expect(unreachable_pub, reason = "the derives of sea-orm need public items")]
 mod entity;
 mod mapping;
-mod store;
+mod operation;
+mod postgres;
+mod sqlite;
 
 use std::sync::Arc;
 
@@ -13,11 +15,12 @@ use hive_application::registry::AgentRepository;
 use hive_migration::registry::Schema;
 use sea_orm::DatabaseConnection;
 
-use crate::database::{Config, Database};
+use crate::database::{Config, Place};
+use crate::engine;
 use crate::failure;
 use crate::writer::Writer;
 use agents::SqlAgentRepository;
-use store::Store;
+use operation::{Answer, Operation};
 
 /// How this database is called in errors.
 const WHAT: &str = "the agent store";
@@ -32,15 +35,28 @@ pub struct RegistryDatabase {
 #[derive(Debug)]
 struct Shared {
     reader: DatabaseConnection,
-    writer: Writer<Store>,
+    writer: Writer<Operation, Answer>,
+    postgres: bool,
 }
 
 impl RegistryDatabase {
     /// Opens or makes the database and brings its schema up to date. `Unavailable` when that is impossible.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        let Database { writer, reader } = Database::open::<Schema>(WHAT, config).await?;
-        let writer = Writer::start(WHAT, writer, config.queue, config.batch, Store::new()).await?;
-        Ok(RegistryDatabase { shared: Arc::new(Shared { reader, writer }) })
+        let shared = match &config.place {
+            Place::File(path) => {
+                let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
+                let store = sqlite::Store::new();
+                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                Shared { reader, writer, postgres: false }
+            }
+            Place::Postgres(server) => {
+                let pools = engine::postgres::open::<Schema>(WHAT, server, config, None).await?;
+                let store = postgres::Store::new();
+                let writer = Writer::start(WHAT, pools.writer, config.queue, config.batch, store)?;
+                Shared { reader: pools.reader, writer, postgres: true }
+            }
+        };
+        Ok(RegistryDatabase { shared: Arc::new(shared) })
     }
 
     /// The agents.
@@ -48,7 +64,7 @@ impl RegistryDatabase {
         Arc::new(SqlAgentRepository::new(Arc::clone(&self.shared)))
     }
 
-    /// Finishes the writes that wait, then closes the file. What is asked afterwards is answered `Unavailable`.
+    /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.writer.close().await;
         self.shared.reader.close_by_ref().await.map_err(failure::read(WHAT))

@@ -1,4 +1,4 @@
-//! The ticket tables as sea-orm sees them. JSON columns are their text.
+//! The ticket tables as sea-orm sees them. JSON columns are read as their text.
 
 pub(super) mod ticket {
     //! One ticket.
@@ -20,22 +20,30 @@ pub(super) mod ticket {
         pub task_id: String,
         pub task_type: String,
         pub description: String,
+        #[sea_orm(select_as = "text")]
         pub dependencies: String,
         pub priority: String,
         pub risk_band: String,
+        #[sea_orm(select_as = "text")]
         pub sla: String,
+        #[sea_orm(select_as = "text")]
         pub qos: String,
+        #[sea_orm(select_as = "text")]
         pub parameters: String,
+        #[sea_orm(select_as = "text")]
         pub required_capabilities: String,
         pub security_level: String,
         pub created_at: i64,
         pub estimated_duration_ms: Option<i64>,
+        #[sea_orm(select_as = "text")]
         pub predictions: Option<String>,
         pub schema_version: i32,
         pub hash: Option<String>,
         pub status: String,
+        #[sea_orm(select_as = "text")]
         pub metadata: String,
         pub assigned_worker: Option<String>,
+        #[sea_orm(select_as = "text")]
         pub allocation: Option<String>,
         pub agent_id: Option<String>,
         pub epoch: Option<i64>,
@@ -76,6 +84,7 @@ pub(super) mod history {
         pub new_status: String,
         pub changed_by: String,
         pub at: i64,
+        #[sea_orm(select_as = "text")]
         pub metadata: String,
     }
 

@@ -1,11 +1,12 @@
-//! The outbox read as a log: its end from memory, what lies before from the database.
+//! The outbox read as a log. On SQLite its end comes from memory, what lies before from the database; on PostgreSQL, where
+//! others may write too, all of it comes from the database, up to the horizon.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use event_listener::EventListener;
-use hive_application::error::Error;
+use hive_application::error::{Effect, Error};
 use hive_application::tickets::{LogFilter, LogPage, TicketLog};
 use hive_domain::tickets::{TicketChange, TicketContent, TicketSnapshot};
 use sea_orm::{
@@ -15,8 +16,7 @@ use sea_orm::{
 use super::entity::{offset, outbox, ticket};
 use super::operation::{Answer, Operation};
 use super::tail::Place;
-use super::{Shared, WHAT};
-use super::{mapping, payload};
+use super::{Log, Shared, WHAT, mapping, payload};
 use crate::failure;
 
 /// Records of one page at most, whatever the caller asks for.
@@ -50,7 +50,7 @@ impl SqlTicketLog {
     /// A page from the database. Everything up to `end` is committed, so what the query does not find is not there.
     async fn stored(&self, after: u64, end: u64, filter: &LogFilter, limit: usize) -> Result<LogPage, Error> {
         let end = match (&filter.plan_id, &filter.agent_id) {
-            (None, Some(_)) => end.min(after + SCAN),
+            (None, Some(_)) => self.scan_end(after, end).await?,
             _ => end,
         };
         let plan = filter.plan_id.as_ref().map(|id| outbox::Column::PlanId.eq(id.as_str()));
@@ -76,6 +76,26 @@ impl SqlTicketLog {
         Ok(LogPage { changes, read_to })
     }
 
+    /// Where a scan from `after` on ends that looks at [`SCAN`] records.
+    async fn scan_end(&self, after: u64, end: u64) -> Result<u64, Error> {
+        if matches!(self.shared.log, Log::Tail(_)) {
+            return Ok(end.min(after + SCAN));
+        }
+        let last: Option<i64> = outbox::Entity::find()
+            .select_only()
+            .column(outbox::Column::Id)
+            .filter(outbox::Column::Id.gt(after.cast_signed()))
+            .filter(outbox::Column::Id.lte(end.cast_signed()))
+            .order_by_asc(outbox::Column::Id)
+            .offset(SCAN - 1)
+            .limit(1)
+            .into_tuple()
+            .one(&self.shared.reader)
+            .await
+            .map_err(failure::read(WHAT))?;
+        Ok(last.map_or(end, i64::cast_unsigned))
+    }
+
     /// What the tickets of these records ask for, each read once.
     async fn contents(
         &self,
@@ -97,6 +117,10 @@ impl SqlTicketLog {
     }
 }
 
+fn unreadable(error: sqlx::Error) -> Error {
+    Error::unavailable(WHAT, error, Effect::None)
+}
+
 fn change(
     record: outbox::Model,
     contents: &HashMap<String, Arc<TicketContent>>,
@@ -112,18 +136,33 @@ fn change(
 impl TicketLog for SqlTicketLog {
     async fn read(&self, after: u64, filter: &LogFilter, limit: usize) -> Result<LogPage, Error> {
         let limit = limit.min(MAX_PAGE);
-        match self.shared.view.tail.read(after, filter, limit) {
-            Place::Here(page) => Ok(page),
-            Place::Stored(end) => self.stored(after, end, filter, limit).await,
+        match &self.shared.log {
+            Log::Tail(tail) => match tail.read(after, filter, limit) {
+                Place::Here(page) => Ok(page),
+                Place::Stored(end) => self.stored(after, end, filter, limit).await,
+            },
+            Log::Horizon(horizon) => {
+                let end = horizon.settled(after).await.map_err(unreadable)?;
+                if end <= after {
+                    return Ok(LogPage { changes: Vec::new(), read_to: after });
+                }
+                self.stored(after, end, filter, limit).await
+            }
         }
     }
 
     async fn end(&self) -> Result<u64, Error> {
-        Ok(self.shared.view.tail.end())
+        match &self.shared.log {
+            Log::Tail(tail) => Ok(tail.end()),
+            Log::Horizon(horizon) => horizon.end().await.map_err(unreadable),
+        }
     }
 
     fn listen(&self) -> EventListener {
-        self.shared.view.tail.listen()
+        match &self.shared.log {
+            Log::Tail(tail) => tail.listen(),
+            Log::Horizon(horizon) => horizon.listen(),
+        }
     }
 
     async fn committed(&self, consumer: &str) -> Result<u64, Error> {

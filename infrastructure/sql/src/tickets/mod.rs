@@ -2,13 +2,15 @@
 
 #[expect(unreachable_pub, reason = "the derives of sea-orm put the models into public traits")]
 mod entity;
-mod hot;
+mod hot_tickets;
 mod log;
 mod mapping;
 mod operation;
 mod payload;
+mod postgres;
 mod repository;
-mod store;
+mod sqlite;
+mod sqlite_store;
 mod tail;
 
 use std::sync::Arc;
@@ -18,12 +20,16 @@ use hive_application::tickets::{TicketLog, TicketRepository};
 use hive_migration::tickets::Schema;
 use sea_orm::DatabaseConnection;
 
-use crate::database::{Config, Database};
+use crate::database::{Config, Place};
+use crate::engine::horizon::Horizon;
+use crate::engine::{self, postgres::Pools};
 use crate::failure;
 use crate::writer::Writer;
+use hot_tickets::HotTickets;
 use log::SqlTicketLog;
+use operation::{Answer, Insert, Operation, Update};
 use repository::SqlTicketRepository;
-use store::{Store, View};
+use tail::Tail;
 
 /// How this database is called in errors.
 const WHAT: &str = "the ticket store";
@@ -38,19 +44,63 @@ pub struct TicketDatabase {
 #[derive(Debug)]
 struct Shared {
     reader: DatabaseConnection,
-    writer: Writer<Store>,
-    view: Arc<View>,
+    writer: Writer<Operation, Answer>,
+    hot: Arc<HotTickets>,
+    log: Log,
+}
+
+/// How far the log goes.
+#[derive(Debug)]
+enum Log {
+    /// This process alone writes and knows the end.
+    Tail(Arc<Tail>),
+    /// Others may write too.
+    Horizon(Arc<Horizon>),
+}
+
+impl Shared {
+    /// Refuses what the database cannot store.
+    fn check(&self, inserts: &[Insert]) -> Result<(), Error> {
+        if matches!(self.log, Log::Tail(_)) {
+            return Ok(());
+        }
+        inserts.iter().try_for_each(Insert::check)
+    }
+
+    /// As [`Self::check`], for a change.
+    fn check_update(&self, update: &Update) -> Result<(), Error> {
+        if matches!(self.log, Log::Tail(_)) {
+            return Ok(());
+        }
+        update.check()?;
+        self.check(&update.spawned)
+    }
 }
 
 impl TicketDatabase {
     /// Opens or makes the database and brings its schema up to date. `Unavailable` when that is impossible.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        let Database { writer, reader } = Database::open::<Schema>(WHAT, config).await?;
-        let end = log::newest(&reader).await.map_err(failure::read(WHAT))?;
-        let view = Arc::new(View::new(end, config));
-        let store = Store::new(Arc::clone(&view));
-        let writer = Writer::start(WHAT, writer, config.queue, config.batch, store).await?;
-        Ok(TicketDatabase { shared: Arc::new(Shared { reader, writer, view }) })
+        let hot = Arc::new(HotTickets::new(config.hot_tickets));
+        let shared = match &config.place {
+            Place::File(path) => {
+                let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
+                let end = log::newest(&reader).await.map_err(failure::read(WHAT))?;
+                let tail = Arc::new(Tail::new(end, config.log_tail.max(1)));
+                let store = sqlite_store::Store::new(Arc::clone(&hot), Arc::clone(&tail));
+                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                Shared { reader, writer, hot, log: Log::Tail(tail) }
+            }
+            Place::Postgres(server) => {
+                let outbox = postgres::OUTBOX;
+                let Pools { writer, reader, read, listener } =
+                    engine::postgres::open::<Schema>(WHAT, server, config, Some(outbox.rebase)).await?;
+                let horizon = Horizon::start(outbox, read, listener);
+                let store = postgres::Store::new(Arc::clone(&hot), Arc::clone(&horizon));
+                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                Shared { reader, writer, hot, log: Log::Horizon(horizon) }
+            }
+        };
+        Ok(TicketDatabase { shared: Arc::new(shared) })
     }
 
     /// The tickets.
@@ -63,9 +113,12 @@ impl TicketDatabase {
         Arc::new(SqlTicketLog::new(Arc::clone(&self.shared)))
     }
 
-    /// Finishes the writes that wait, then closes the file. What is asked afterwards is answered `Unavailable`.
+    /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.writer.close().await;
+        if let Log::Horizon(horizon) = &self.shared.log {
+            horizon.stop();
+        }
         self.shared.reader.close_by_ref().await.map_err(failure::read(WHAT))
     }
 }

@@ -6,6 +6,7 @@ use hive_domain::tickets::{Ticket, TicketChange, TicketEvent, TicketSnapshot};
 
 use super::mapping::{self, CONTENT, STATE, StateTexts};
 use super::payload;
+use crate::engine::rows;
 use crate::statement::Cell;
 
 /// One write.
@@ -74,6 +75,9 @@ pub(super) const HISTORY: [&str; 7] =
 /// The columns of [`Step::outbox`].
 pub(super) const OUTBOX: [&str; 6] = ["ticket_id", "plan_id", "action", "agent", "at", "payload"];
 
+/// The columns of bounded length whose type does not bound them. SQLite does not look.
+const LONGEST: [(&str, usize); 3] = [("correlation_id", 36), ("trace_id", 64), ("span_id", 32)];
+
 /// A change that left no event: nobody would ever learn of it.
 #[derive(Debug, thiserror::Error)]
 #[error("ticket {0} was changed without an event")]
@@ -96,6 +100,19 @@ impl Insert {
     /// The version of the ticket once it is saved.
     pub(super) fn version(&self) -> u64 {
         self.steps.len() as u64
+    }
+
+    /// Refuses what PostgreSQL cannot store, by the name of the field.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let columns = || CONTENT.iter().chain(&STATE).copied();
+        rows::refuse_nul(columns(), &self.row)?;
+        for (field, max) in LONGEST {
+            let cell = columns().position(|column| column == field).and_then(|at| self.row.get(at));
+            if cell.and_then(Cell::text).is_some_and(|text| text.chars().count() > max) {
+                return Err(Error::invalid(field, format_args!("has more than {max} characters")));
+            }
+        }
+        self.steps.iter().try_for_each(Step::check)
     }
 }
 
@@ -121,6 +138,18 @@ impl Update {
     /// The version of the ticket once it is saved.
     pub(super) fn version(&self) -> u64 {
         self.expected + self.steps.len() as u64
+    }
+
+    /// Refuses what PostgreSQL cannot store, by the name of the field.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        rows::refuse_nul(STATE, &self.row[2..])?;
+        self.steps.iter().try_for_each(Step::check)
+    }
+}
+
+impl Step {
+    fn check(&self) -> Result<(), Error> {
+        rows::refuse_nul(HISTORY.into_iter().skip(1), &self.history)
     }
 }
 

@@ -110,6 +110,7 @@ fn condition(filter: &TicketFilter) -> Condition {
 impl TicketRepository for SqlTicketRepository {
     async fn create(&self, mut tickets: Vec<Ticket>) -> Result<Vec<Creation>, Error> {
         let inserts = tickets.iter_mut().map(Insert::of).collect::<Result<Vec<_>, _>>()?;
+        self.shared.check(&inserts)?;
         let versions: Vec<u64> = inserts.iter().map(Insert::version).collect();
         let new = match self.shared.writer.submit(Operation::Create(inserts)).await? {
             Answer::Created(new) => new,
@@ -152,7 +153,7 @@ impl TicketRepository for SqlTicketRepository {
     async fn update(&self, id: &TicketId, change: &mut Change<'_>) -> Result<(Ticket, Applied), Error> {
         // The hot version is usually the newest and saves a query. When it is not, a change decided on it misses its
         // version and is decided again; and a decision to change nothing is only believed of a version just read.
-        let mut hot = self.shared.view.hot(id);
+        let mut hot = self.shared.hot.get(id);
         for _ in 0..MAX_DECISIONS {
             let just_read = hot.is_none();
             let (mut ticket, number) = match hot.take() {
@@ -170,6 +171,7 @@ impl TicketRepository for SqlTicketRepository {
                 Err(refusal) => return Err(refusal.into()),
             }
             let update = Update::of(&mut ticket, number)?;
+            self.shared.check_update(&update)?;
             let version = update.version();
             match self.shared.writer.submit(Operation::Update(Box::new(update))).await? {
                 Answer::Updated => return Ok((ticket.saved(version), Applied::Applied)),

@@ -38,12 +38,22 @@ impl Principal {
         Self(Arc::new(Inner { subject, key: hasher.finish(), scopes, claims, expires }))
     }
 
+    /// Who a verified client certificate names by its SPIFFE id. It has no scopes, and does not expire before its
+    /// connection ends.
+    pub(crate) fn of_certificate(spiffe_id: String) -> Self {
+        let mut hasher = DefaultHasher::new();
+        ("", &spiffe_id).hash(&mut hasher);
+        let key = hasher.finish();
+        let (scopes, claims) = (Vec::new(), Map::new());
+        Self(Arc::new(Inner { subject: spiffe_id, key, scopes, claims, expires: u64::MAX }))
+    }
+
     /// A principal without claims, for tests of what is built on it.
     pub fn named(subject: &str) -> Self {
         Self::from_claims(Map::from_iter([("sub".to_owned(), Value::from(subject))]))
     }
 
-    /// The token's subject.
+    /// The token's subject, or the certificate's SPIFFE id.
     pub fn subject(&self) -> &str {
         &self.0.subject
     }

@@ -98,6 +98,11 @@ impl Failure {
         Self::new(Kind::Internal, codes::FIXED_TEXT).caused_by(cause)
     }
 
+    /// What a status says, apart from its details.
+    pub(crate) fn of_status(status: &tonic::Status) -> Self {
+        Self::new(codes::kind(status.code()).unwrap_or(Kind::Internal), status.message())
+    }
+
     /// A request that breaks the rule of one field, named by its dotted path.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         let description = description.into();

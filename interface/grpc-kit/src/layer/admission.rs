@@ -29,6 +29,10 @@ pub const PRIORITY_HEADER: &str = "x-priority";
 /// What a shed caller is told to wait.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
+/// Calls that answer with streams, at once, unless the limit of calls is higher. Most of them wait for something to happen
+/// and cost nothing, so they take no place of the others.
+const STREAMS: usize = 4_096;
+
 /// Adds [`Admission`] to a stack.
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer {
@@ -39,6 +43,7 @@ pub struct AdmissionLayer {
 #[derive(Debug)]
 struct Shared {
     running: AtomicUsize,
+    streaming: AtomicUsize,
     limit: usize,
     low_limit: usize,
     /// By method: whether its calls are of low priority.
@@ -54,11 +59,13 @@ impl AdmissionLayer {
             .iter()
             .map(|method| low_methods.iter().any(|path| **path == *method.path))
             .collect();
-        let shared = Shared { running: AtomicUsize::new(0), limit, low_limit: low_limit.min(limit), low };
+        let low_limit = low_limit.min(limit);
+        let (running, streaming) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let shared = Shared { running, streaming, limit, low_limit, low };
         Self { methods, shared: Arc::new(shared) }
     }
 
-    /// How many calls run now.
+    /// How many calls run now, apart from those that answer with streams.
     pub fn running(&self) -> usize {
         self.shared.running.load(Ordering::Relaxed)
     }
@@ -82,10 +89,14 @@ pub struct Admission<S> {
 }
 
 impl Shared {
-    fn admit(self: &Arc<Self>, low: bool) -> Result<Permit, Failure> {
-        let limit = if low { self.low_limit } else { self.limit };
-        let permit = Permit(Arc::clone(self));
-        let before = self.running.fetch_add(1, Ordering::Relaxed);
+    fn admit(self: &Arc<Self>, low: bool, streams: bool) -> Result<Permit, Failure> {
+        let limit = match (streams, low) {
+            (true, _) => self.limit.max(STREAMS),
+            (false, true) => self.low_limit,
+            (false, false) => self.limit,
+        };
+        let permit = Permit { shared: Arc::clone(self), streams };
+        let before = permit.places().fetch_add(1, Ordering::Relaxed);
         if before < limit {
             return Ok(permit);
         }
@@ -97,11 +108,20 @@ impl Shared {
 
 /// A place among the running calls.
 #[derive(Debug)]
-struct Permit(Arc<Shared>);
+struct Permit {
+    shared: Arc<Shared>,
+    streams: bool,
+}
+
+impl Permit {
+    fn places(&self) -> &AtomicUsize {
+        if self.streams { &self.shared.streaming } else { &self.shared.running }
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.places().fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -125,7 +145,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::enter(&mut request, &self.methods);
         let low = self.shared.low[call.method_id().index()] || says_low(request.headers());
-        match self.shared.admit(low) {
+        let streams = call.method().streaming.answers_with_stream();
+        match self.shared.admit(low, streams) {
             Ok(permit) => Early::go(ResponseFuture { inner: self.inner.call(request), permit: Some(permit) }),
             Err(failure) => Early::no(failure),
         }
@@ -228,6 +249,17 @@ mod tests {
         assert!(answer(&layer, "LOW").await.is_err());
         let _second = answer(&layer, "high").await.expect("there is room for others");
         assert!(answer(&layer, "").await.is_err());
+    }
+
+    #[test]
+    fn streams_take_no_place_of_calls() {
+        let layer = layer(1, 1);
+        let streams: Vec<_> = (0..STREAMS).map(|_| layer.shared.admit(false, true)).collect();
+        assert!(streams.iter().all(Result::is_ok));
+        assert!(layer.shared.admit(false, true).is_err(), "they are bounded too");
+        assert!(layer.shared.admit(false, false).is_ok());
+        drop(streams);
+        assert!(layer.shared.admit(true, true).is_ok());
     }
 
     #[test]

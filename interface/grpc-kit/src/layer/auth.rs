@@ -104,12 +104,15 @@ pub struct Auth<S> {
 impl Shared {
     fn check(&self, call: &Call, headers: &HeaderMap) -> Result<Option<Principal>, Failure> {
         if self.mode == AuthMode::Off {
-            return Ok(None);
+            return Ok(call.identity().cloned());
         }
         let Access::Scoped(scopes) = &self.access[call.method_id().index()] else { return Ok(None) };
         let principal = match headers.get(AUTHORIZATION) {
-            None if self.mode == AuthMode::Optional => None,
-            None => return Err(unauthenticated()),
+            // The certificate was verified when the client connected, and speaks where no token does.
+            None => match call.identity() {
+                None if self.mode == AuthMode::Required => return Err(unauthenticated()),
+                identity => identity.cloned(),
+            },
             Some(header) => Some(self.verify(header.as_bytes()).ok_or_else(unauthenticated)?),
         };
         let granted = |scope: &String| principal.as_ref().is_some_and(|principal| principal.has_scope(scope));

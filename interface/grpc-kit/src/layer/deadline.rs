@@ -20,7 +20,7 @@ use crate::{
     methods::Methods,
 };
 
-const TIMEOUT_HEADER: &str = "grpc-timeout";
+pub(crate) const TIMEOUT_HEADER: &str = "grpc-timeout";
 
 /// Adds [`Deadline`] to a stack.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl DeadlineLayer {
 }
 
 /// A positive integer of at most eight digits and a unit (gRPC over HTTP/2, "Timeout"); `None` when it is not that.
-fn parse(value: &[u8]) -> Option<Duration> {
+pub(crate) fn parse(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -104,11 +104,11 @@ where
         if let Some(deadline) = deadline {
             call.set_deadline(deadline);
         }
-        ResponseFuture { inner: self.inner.call(request), timer: Timer::new(deadline) }
+        ResponseFuture::until(self.inner.call(request), deadline)
     }
 }
 
-fn exceeded() -> Failure {
+pub(crate) fn exceeded() -> Failure {
     Failure::new(Kind::DeadlineExceeded, "the call's time is up")
 }
 
@@ -148,6 +148,13 @@ pin_project! {
         inner: F,
         #[pin]
         timer: Timer,
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    /// Ends the call, and the body it answers with, at this time.
+    pub(crate) fn until(inner: F, deadline: Option<Instant>) -> Self {
+        Self { inner, timer: Timer::new(deadline) }
     }
 }
 

@@ -39,18 +39,40 @@ pub const IN_FLIGHT: &str = "grpc_server_in_flight";
 /// Upper bounds in seconds for the exporter's histogram of [`HANDLING_SECONDS`].
 pub const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// What the families of one side are called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names {
+    pub(crate) started: &'static str,
+    pub(crate) handled: &'static str,
+    pub(crate) seconds: &'static str,
+    pub(crate) received: &'static str,
+    pub(crate) sent: &'static str,
+    pub(crate) in_flight: &'static str,
+}
+
+const SERVER: Names = Names {
+    started: STARTED,
+    handled: HANDLED,
+    seconds: HANDLING_SECONDS,
+    received: RECEIVED,
+    sent: SENT,
+    in_flight: IN_FLIGHT,
+};
+
+/// The series of one method.
 #[derive(Debug)]
-struct Series {
-    started: Counter,
-    handled: [Counter; codes::CODES],
-    seconds: Histogram,
-    received: Counter,
-    sent: Counter,
-    in_flight: Gauge,
+pub(crate) struct Series {
+    pub(crate) started: Counter,
+    pub(crate) handled: [Counter; codes::CODES],
+    pub(crate) seconds: Histogram,
+    pub(crate) received: Counter,
+    pub(crate) sent: Counter,
+    pub(crate) in_flight: Gauge,
 }
 
 impl Series {
-    fn new(method: &Method) -> Self {
+    /// Registers them with the process's recorder, at 0.
+    pub(crate) fn new(method: &Method, names: &Names) -> Self {
         let labels = vec![
             Label::new("grpc_type", method.streaming.label()),
             Label::new("grpc_service", method.service.to_string()),
@@ -59,16 +81,18 @@ impl Series {
         let with_code = |code| {
             let mut labels = labels.clone();
             labels.push(Label::new("grpc_code", codes::name(code)));
-            metrics::counter!(HANDLED, labels)
+            metrics::counter!(names.handled, labels)
         };
-        Self {
-            started: metrics::counter!(STARTED, labels.clone()),
+        let series = Self {
+            started: metrics::counter!(names.started, labels.clone()),
             handled: std::array::from_fn(|index| with_code(Code::from(index as i32))),
-            seconds: metrics::histogram!(HANDLING_SECONDS, labels.clone()),
-            received: metrics::counter!(RECEIVED, labels.clone()),
-            sent: metrics::counter!(SENT, labels.clone()),
-            in_flight: metrics::gauge!(IN_FLIGHT, labels),
-        }
+            seconds: metrics::histogram!(names.seconds, labels.clone()),
+            received: metrics::counter!(names.received, labels.clone()),
+            sent: metrics::counter!(names.sent, labels.clone()),
+            in_flight: metrics::gauge!(names.in_flight, labels),
+        };
+        series.touch();
+        series
     }
 
     fn touch(&self) {
@@ -103,8 +127,7 @@ impl MetricsLayer {
     /// Registers every series of every method with the process's recorder, which has to be installed before.
     pub fn new(methods: Arc<Methods>) -> Self {
         describe();
-        let series: Arc<[Series]> = methods.all().iter().map(Series::new).collect();
-        series.iter().for_each(Series::touch);
+        let series = methods.all().iter().map(|method| Series::new(method, &SERVER)).collect();
         Self { methods, series }
     }
 }
@@ -146,7 +169,7 @@ where
         series.in_flight.increment(1.0);
         let received = series.received.clone();
         let running = Running { call, series: Arc::clone(&self.series), sent: FrameReader::default() };
-        let request = request.map(|inner| ReceivedBody { inner, received, frames: FrameReader::default() });
+        let request = request.map(|inner| ReceivedBody::new(inner, received));
         ResponseFuture::new(self.inner.call(request), running)
     }
 }
@@ -181,6 +204,12 @@ pin_project! {
         inner: B,
         received: Counter,
         frames: FrameReader,
+    }
+}
+
+impl<B> ReceivedBody<B> {
+    pub(crate) fn new(inner: B, received: Counter) -> Self {
+        Self { inner, received, frames: FrameReader::default() }
     }
 }
 

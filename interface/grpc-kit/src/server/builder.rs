@@ -19,6 +19,7 @@ use crate::{
     health::{self, HealthReporter, HealthServicer, proto::health_server::HealthServer},
     layer::{auth::AccessRules, metrics::MetricsLayer},
     methods::{DescriptorError, Methods},
+    tls::{ServerTls, TlsError},
     trace_context::SpanLink,
 };
 
@@ -28,6 +29,9 @@ pub enum BuildError {
     /// A setting cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A service does not fit its descriptor.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
@@ -117,6 +121,7 @@ impl ServerBuilder {
             self.parts.verifier = self.config.verifier(environment)?.map(Arc::new);
         }
         self.config.check_apart_from_keys()?;
+        let tls = ServerTls::new(&self.config.tls)?;
         let mut methods = Methods::empty();
         for (service, descriptor) in &self.services {
             methods.add(service, descriptor)?;
@@ -133,7 +138,7 @@ impl ServerBuilder {
         };
         let transport = Transport::new(&self.config);
         let address = self.config.address(environment);
-        Ok(Server::new(entry, transport, &self.config, address, self.health))
+        Ok(Server::new(entry, transport, tls, &self.config, address, self.health))
     }
 
     /// A name that matches nothing would open or close another door than was meant.

@@ -11,7 +11,10 @@ use std::{
 use serde::Deserialize;
 
 use self::ConfigError as Error;
-use crate::auth::{Expectations, Keys, Verifier};
+use crate::{
+    auth::{Expectations, Keys, Verifier},
+    tls::ServerTlsConfig,
+};
 
 /// How a process is run; decides the defaults that differ between a desk and the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -50,6 +53,8 @@ pub struct Config {
     pub keepalive_time_ms: u64,
     /// `KEEPALIVE_TIMEOUT_MS`: a ping unanswered for this long closes the connection.
     pub keepalive_timeout_ms: u64,
+    /// `TLS__*`.
+    pub tls: ServerTlsConfig,
     /// `AUTH__*`.
     pub auth: AuthConfig,
     /// `LIMITS__*`.
@@ -77,6 +82,7 @@ impl Default for Config {
             max_message_size: 4 * 1024 * 1024,
             keepalive_time_ms: 7_200_000,
             keepalive_timeout_ms: 20_000,
+            tls: ServerTlsConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
             deadline: DeadlineConfig::default(),
@@ -318,6 +324,11 @@ impl Config {
         )?;
         bounds(limits.max_connections > 0, "GRPC__SERVER__LIMITS__MAX_CONNECTIONS", "at least 1")?;
         bounds(limits.max_header_bytes >= 1024, "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES", "at least 1024")?;
+        bounds(
+            (1..=86_400).contains(&self.tls.reload_seconds),
+            "GRPC__SERVER__TLS__RELOAD_SECONDS",
+            "1 to 86400",
+        )?;
         bounds(self.logging.success_sample > 0, "GRPC__SERVER__LOGGING__SUCCESS_SAMPLE", "at least 1")
     }
 
@@ -356,6 +367,10 @@ impl Config {
                 key: "GRPC__SERVER__AUTH__JWKS",
                 problem: error.to_string(),
             })?;
+        }
+        if keys.is_empty() && self.tls.client_ca.is_some() {
+            // Certificates say who calls; no token is valid.
+            return Ok(None);
         }
         if keys.is_empty() {
             return Err(Error::NoKeyMaterial { key: SECRET });

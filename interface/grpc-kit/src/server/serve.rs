@@ -1,6 +1,6 @@
 //! Serving until drained: accept, serve, and end in bounded time.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -14,9 +14,11 @@ use super::{
     connection::{Entry, Transport},
 };
 use crate::{
+    auth::Principal,
     call::Connection,
     drain::{Draining, Shutdown},
     health::HealthReporter,
+    tls::{ServerTls, spiffe_id},
 };
 
 /// How long to leave the system alone that has no file descriptor left.
@@ -27,6 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Server {
     entry: Entry,
     transport: Transport,
+    tls: Option<ServerTls>,
     address: SocketAddr,
     drain: Duration,
     max_connections: usize,
@@ -44,12 +47,14 @@ impl Server {
     pub(super) fn new(
         entry: Entry,
         transport: Transport,
+        tls: Option<ServerTls>,
         config: &Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
         let drain = Duration::from_millis(config.shutdown.drain_ms);
-        Self { entry, transport, address, drain, max_connections: config.limits.max_connections, health }
+        let max_connections = config.limits.max_connections;
+        Self { entry, transport, tls, address, drain, max_connections, health }
     }
 
     /// The configured address.
@@ -78,10 +83,18 @@ impl Server {
         let mut connections = JoinSet::new();
         let mut draining = shutdown.draining();
         self.health.running();
+        let tls = self.tls.clone();
+        let mut up_to_date = pin!(async {
+            match &tls {
+                Some(tls) => tls.keep_up_to_date().await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             tokio::select! {
                 biased;
                 () = draining.draining() => break,
+                () = &mut up_to_date => {}
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = listener.accept(), if connections.len() < self.max_connections => match accepted {
                     Ok((stream, peer)) => self.start(&mut connections, stream, Some(peer), shutdown),
@@ -127,7 +140,20 @@ impl Server {
             tracing::debug!(%error, "a connection broke");
             return;
         }
-        self.spawn(connections, stream, peer, shutdown);
+        let Some(tls) = self.tls.clone() else { return self.spawn(connections, stream, peer, shutdown) };
+        let (transport, entry) = (self.transport.clone(), self.entry.clone());
+        let draining = shutdown.draining();
+        connections.spawn(async move {
+            let mut drained = draining.clone();
+            let stream = tokio::select! {
+                stream = tls.accept(stream) => stream,
+                () = drained.draining() => None,
+            };
+            let Some(stream) = stream else { return };
+            let id = spiffe_id(stream.get_ref().1.peer_certificates());
+            let identity = id.map(Principal::of_certificate);
+            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity })).await;
+        });
     }
 
     fn spawn(
@@ -137,7 +163,7 @@ impl Server {
         peer: Option<SocketAddr>,
         shutdown: &Shutdown,
     ) {
-        let connection = Arc::new(Connection { peer, draining: shutdown.draining() });
+        let connection = Arc::new(Connection { peer, draining: shutdown.draining(), identity: None });
         connections.spawn(self.transport.clone().serve(io, self.entry.clone(), connection));
     }
 

@@ -1,25 +1,16 @@
-//! Between the registry's wire contract and its domain. Times on the wire are Unix seconds.
+//! What the registry is asked, between its wire contract and its domain.
 
 use std::collections::BTreeMap;
 
 use hive_application::error::{Error, ErrorKind, invalid_id};
-use hive_application::registry::Registration;
 use hive_domain::ids::AgentId;
-use hive_domain::registry::public::{AgentChangeKind, AgentSnapshot, AgentTelemetry};
-use hive_domain::registry::{AgentFilter, AgentType, AnnouncementDraft};
-use hive_domain::time::Timestamp;
-use hive_proto::grpc::neural_hive::service_registry as wire;
+use hive_domain::registry::{AgentFilter, AgentType};
 use tonic::Status;
 
 use crate::status::to_status;
 
 /// What selects agents by type, in searches.
 pub(super) const TYPE_FILTER: &str = "agent_type";
-
-/// Whole seconds, rounded down.
-pub(super) fn seconds(at: Timestamp) -> i64 {
-    at.millis().div_euclid(1_000)
-}
 
 pub(super) fn agent_id(text: &str) -> Result<AgentId, Status> {
     AgentId::parse(text).map_err(invalid_id("agent_id")).map_err(to_status)
@@ -30,74 +21,6 @@ pub(super) fn agent_type(number: i32) -> Result<Option<AgentType>, Status> {
     match number {
         0 => Ok(None),
         number => AgentType::from_number(number).map(Some).map_err(|error| to_status(error.into())),
-    }
-}
-
-pub(super) fn announcement(request: wire::RegisterRequest) -> Result<AnnouncementDraft, Status> {
-    let agent_type = AgentType::from_number(request.agent_type).map_err(|error| to_status(error.into()))?;
-    Ok(AnnouncementDraft {
-        agent_type,
-        capabilities: request.capabilities,
-        metadata: request.metadata,
-        namespace: request.namespace,
-        cluster: request.cluster,
-        version: request.version,
-        telemetry: request.telemetry.map(telemetry),
-    })
-}
-
-pub(super) fn telemetry(given: wire::AgentTelemetry) -> AgentTelemetry {
-    AgentTelemetry {
-        success_rate: given.success_rate,
-        avg_duration_ms: given.avg_duration_ms,
-        total_executions: given.total_executions,
-        failed_executions: given.failed_executions,
-        last_execution_at: given.last_execution_at,
-    }
-}
-
-pub(super) fn registration(made: &Registration) -> wire::RegisterResponse {
-    wire::RegisterResponse {
-        agent_id: made.agent_id.to_string(),
-        registration_token: made.token.reveal().to_owned(),
-        registered_at: seconds(made.registered_at),
-        epoch: made.epoch,
-    }
-}
-
-pub(super) fn agent(known: &AgentSnapshot) -> wire::AgentInfo {
-    let figures = known.telemetry;
-    wire::AgentInfo {
-        agent_id: known.agent_id.to_string(),
-        agent_type: known.agent_type.number(),
-        capabilities: known.capabilities.clone(),
-        metadata: known.metadata.clone(),
-        telemetry: Some(wire::AgentTelemetry {
-            success_rate: figures.success_rate,
-            avg_duration_ms: figures.avg_duration_ms,
-            total_executions: figures.total_executions,
-            failed_executions: figures.failed_executions,
-            last_execution_at: figures.last_execution_at,
-        }),
-        status: known.status.number(),
-        registered_at: seconds(known.registered_at),
-        last_seen: seconds(known.last_seen),
-        namespace: known.namespace.clone(),
-        cluster: known.cluster.clone(),
-        version: known.version.clone(),
-        schema_version: known.schema_version,
-        epoch: known.epoch,
-    }
-}
-
-/// The contract has no word for a lease that ran out: the agent's status changed.
-pub(super) const fn event_type(kind: AgentChangeKind) -> wire::agent_change_event::EventType {
-    use wire::agent_change_event::EventType;
-    match kind {
-        AgentChangeKind::Registered => EventType::Registered,
-        AgentChangeKind::Updated => EventType::Updated,
-        AgentChangeKind::StatusChanged | AgentChangeKind::Expired => EventType::StatusChanged,
-        AgentChangeKind::Deregistered => EventType::Deregistered,
     }
 }
 
@@ -142,6 +65,7 @@ pub(super) fn agent_error(id: &AgentId) -> impl FnOnce(Error) -> Status + '_ {
 #[cfg(test)]
 mod tests {
     use hive_domain::registry::AgentStatus;
+    use hive_proto::grpc::neural_hive::service_registry as wire;
     use tonic::Code;
 
     use super::*;
@@ -158,26 +82,6 @@ mod tests {
         }
         assert_eq!(agent_type(0).unwrap(), None);
         assert_eq!(agent_type(9).unwrap_err().code(), Code::InvalidArgument);
-    }
-
-    #[test]
-    fn seconds_are_rounded_down() {
-        assert_eq!(seconds(Timestamp::from_millis(1_999)), 1);
-        assert_eq!(seconds(Timestamp::from_millis(-1)), -1);
-    }
-
-    #[test]
-    fn a_lost_lease_is_a_change_of_status() {
-        let numbers = [
-            (AgentChangeKind::Registered, 1),
-            (AgentChangeKind::Updated, 2),
-            (AgentChangeKind::Deregistered, 3),
-            (AgentChangeKind::StatusChanged, 4),
-            (AgentChangeKind::Expired, 4),
-        ];
-        for (kind, number) in numbers {
-            assert_eq!(event_type(kind) as i32, number);
-        }
     }
 
     #[test]

@@ -8,24 +8,28 @@ use hive_domain::registry::AgentType;
 use hive_domain::registry::public::{AgentChangeKind, AgentSnapshot};
 use hive_domain::time::Timestamp;
 use hive_proto::grpc::neural_hive::service_registry as wire;
+use hive_wire::agent;
 use wire::agent_change_event::EventType;
 
-use super::convert;
+/// Agents in one event of a snapshot.
+const PIECE: usize = 500;
 
 /// Turns what is heard of agents into events about agents of one type, or of all.
 pub(super) struct Events {
     agent_type: Option<AgentType>,
+    /// Whether the watcher knows snapshots.
+    with_snapshots: bool,
     /// Agents the watcher believes to be there.
     told: BTreeSet<AgentId>,
 }
 
 impl Events {
-    pub(super) fn new(agent_type: Option<AgentType>) -> Self {
-        Events { agent_type, told: BTreeSet::new() }
+    pub(super) fn new(agent_type: Option<AgentType>, with_snapshots: bool) -> Self {
+        Events { agent_type, with_snapshots, told: BTreeSet::new() }
     }
 
-    /// The events that follow. The contract has no word for missed changes: every agent there is comes anew then, and
-    /// those that are not there any more as gone.
+    /// The events that follow. For a watcher that knows no snapshots, every agent there is comes anew when changes were
+    /// missed, and those that are not there any more as gone.
     pub(super) fn of(&mut self, heard: AgentWatch) -> Vec<wire::AgentChangeEvent> {
         match heard {
             AgentWatch::Snapshot(agents) => self.snapshot(&agents),
@@ -40,13 +44,17 @@ impl Events {
     fn snapshot(&mut self, agents: &[AgentSnapshot]) -> Vec<wire::AgentChangeEvent> {
         let mut vanished = std::mem::take(&mut self.told);
         let wanted: Vec<&AgentSnapshot> = agents.iter().filter(|agent| self.wants(agent)).collect();
+        if self.with_snapshots {
+            self.told = wanted.iter().map(|agent| agent.agent_id.clone()).collect();
+            return pieces(&wanted);
+        }
         for agent in &wanted {
             vanished.remove(&agent.agent_id);
             self.told.insert(agent.agent_id.clone());
         }
-        let there = wanted.into_iter().map(|agent| {
-            event(EventType::Registered, convert::agent(agent), convert::seconds(agent.registered_at))
-        });
+        let there = wanted
+            .into_iter()
+            .map(|known| agent::event(AgentChangeKind::Registered, known, known.registered_at));
         vanished.iter().map(gone).chain(there).collect()
     }
 
@@ -71,7 +79,7 @@ impl Events {
                 self.told.insert(agent.agent_id.clone());
             }
         }
-        vec![event(convert::event_type(kind), convert::agent(agent), convert::seconds(at))]
+        vec![agent::event(kind, agent, at)]
     }
 
     fn wants(&self, agent: &AgentSnapshot) -> bool {
@@ -82,11 +90,23 @@ impl Events {
 /// An agent that is not there any more, nobody knows since when.
 fn gone(agent_id: &AgentId) -> wire::AgentChangeEvent {
     let agent = wire::AgentInfo { agent_id: agent_id.to_string(), ..wire::AgentInfo::default() };
-    event(EventType::Deregistered, agent, 0)
+    wire::AgentChangeEvent {
+        event_type: EventType::Deregistered as i32,
+        agent: Some(agent),
+        ..wire::AgentChangeEvent::default()
+    }
 }
 
-fn event(kind: EventType, agent: wire::AgentInfo, timestamp: i64) -> wire::AgentChangeEvent {
-    wire::AgentChangeEvent { event_type: kind as i32, agent: Some(agent), timestamp }
+/// A snapshot in pieces that fit into a message; one without agents is a piece too.
+fn pieces(agents: &[&AgentSnapshot]) -> Vec<wire::AgentChangeEvent> {
+    let count = agents.len().div_ceil(PIECE).max(1);
+    let piece = |at: usize| wire::AgentChangeEvent {
+        event_type: EventType::Snapshot as i32,
+        agents: agents.iter().skip(at * PIECE).take(PIECE).map(|known| agent::info(known)).collect(),
+        more: at + 1 < count,
+        ..wire::AgentChangeEvent::default()
+    };
+    (0..count).map(piece).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +151,7 @@ mod tests {
 
     #[test]
     fn after_missed_changes_the_vanished_are_gone_and_the_others_come_anew() {
-        let mut events = Events::new(None);
+        let mut events = Events::new(None, false);
         told(&mut events, workers(&["w-1", "w-2"]));
         assert_eq!(told(&mut events, AgentWatch::Lagged { missed: 3 }), []);
         assert_eq!(
@@ -148,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_becomes_another_type_leaves_the_watch() {
-        let mut events = Events::new(Some(AgentType::Worker));
+        let mut events = Events::new(Some(AgentType::Worker), false);
         told(&mut events, workers(&["a"]));
         let change = AgentChange {
             kind: AgentChangeKind::Registered,

@@ -8,6 +8,7 @@ use hive_application::registry::{
 };
 use hive_domain::registry::{Claim, RegistrationToken};
 use hive_proto::grpc::neural_hive::service_registry as wire;
+use hive_wire::agent;
 use tonic::{Request, Response, Status};
 use wire::service_registry_server::ServiceRegistry;
 
@@ -40,7 +41,7 @@ impl RegistryService {
         command: DiscoverAgentsCommand,
     ) -> Result<Response<wire::DiscoverResponse>, Status> {
         let ranked = self.registry.discover.execute(context, command).await.map_err(to_status)?;
-        let agents = ranked.iter().map(|ranked| convert::agent(&ranked.agent)).collect();
+        let agents = ranked.iter().map(|ranked| agent::info(&ranked.agent)).collect();
         Ok(Response::new(wire::DiscoverResponse { agents, ranked: true }))
     }
 }
@@ -57,10 +58,10 @@ impl ServiceRegistry for RegistryService {
         request: Request<wire::RegisterRequest>,
     ) -> Result<Response<wire::RegisterResponse>, Status> {
         let (context, claim) = (context(&request), claim(&request));
-        let announcement = convert::announcement(request.into_inner())?;
+        let announcement = agent::announcement(request.into_inner()).map_err(to_status)?;
         let command = RegisterAgentCommand { announcement, claim };
         let made = self.registry.register.execute(&context, command).await.map_err(to_status)?;
-        Ok(Response::new(convert::registration(&made)))
+        Ok(Response::new(agent::registered(&made)))
     }
 
     async fn heartbeat(
@@ -71,12 +72,12 @@ impl ServiceRegistry for RegistryService {
         let request = request.into_inner();
         let command = RecordHeartbeatCommand {
             agent_id: convert::agent_id(&request.agent_id)?,
-            telemetry: request.telemetry.map(convert::telemetry),
+            telemetry: request.telemetry.map(agent::telemetry),
             epoch: request.epoch,
         };
         let heard = self.registry.heartbeat.execute(&context, &command).await;
         let heard = heard.map_err(convert::agent_error(&command.agent_id))?;
-        let last_seen = convert::seconds(heard.last_seen);
+        let last_seen = agent::seconds(heard.last_seen);
         Ok(Response::new(wire::HeartbeatResponse { status: heard.status.number(), last_seen }))
     }
 
@@ -85,8 +86,8 @@ impl ServiceRegistry for RegistryService {
         request: Request<wire::DeregisterRequest>,
     ) -> Result<Response<wire::DeregisterResponse>, Status> {
         let context = context(&request);
-        let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
-        let command = DeregisterAgentCommand { agent_id, epoch: None };
+        let wire::DeregisterRequest { agent_id, epoch } = request.into_inner();
+        let command = DeregisterAgentCommand { agent_id: convert::agent_id(&agent_id)?, epoch };
         let success = self.registry.deregister.execute(&context, &command).await.map_err(to_status)?;
         Ok(Response::new(wire::DeregisterResponse { success }))
     }
@@ -115,8 +116,8 @@ impl ServiceRegistry for RegistryService {
         request: Request<wire::GetAgentRequest>,
     ) -> Result<Response<wire::GetAgentResponse>, Status> {
         let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
-        let agent = self.registry.get(&agent_id).await.map_err(convert::agent_error(&agent_id))?;
-        Ok(Response::new(wire::GetAgentResponse { agent: Some(convert::agent(&agent)) }))
+        let known = self.registry.get(&agent_id).await.map_err(convert::agent_error(&agent_id))?;
+        Ok(Response::new(wire::GetAgentResponse { agent: Some(agent::info(&known)) }))
     }
 
     async fn list_agents(
@@ -129,7 +130,7 @@ impl ServiceRegistry for RegistryService {
         let mut after = None;
         loop {
             let page = self.registry.list(&filter, after).await.map_err(to_status)?;
-            agents.extend(page.agents.iter().map(convert::agent));
+            agents.extend(page.agents.iter().map(agent::info));
             if agents.len() > MAX_LISTED {
                 let message = format!("more than {MAX_LISTED} agents match; narrow the filters");
                 return Err(to_status(Error::new(ErrorKind::ResourceExhausted, "TOO_MANY_AGENTS", message)));
@@ -147,7 +148,8 @@ impl ServiceRegistry for RegistryService {
         &self,
         request: Request<wire::WatchAgentsRequest>,
     ) -> Result<Response<Self::WatchAgentsStream>, Status> {
-        let mut events = Events::new(convert::agent_type(request.get_ref().agent_type)?);
+        let wire::WatchAgentsRequest { agent_type, with_snapshots } = request.into_inner();
+        let mut events = Events::new(convert::agent_type(agent_type)?, with_snapshots);
         let answers = self.registry.watch().flat_map(move |heard| {
             let answers = match heard {
                 Ok(heard) => events.of(heard).into_iter().map(Ok).collect(),

@@ -1,11 +1,13 @@
-//! The ticket context over gRPC: the service of today, and the one that clients of before know.
+//! The ticket context over gRPC: the service of today, the one that clients of before know, and what the platform's other
+//! parts ask.
 
 mod convert;
+mod dispatch;
 mod legacy;
 mod service;
 mod watch;
 
-pub use convert::{snapshot, ticket};
+pub use dispatch::TicketDispatch;
 pub use legacy::LegacyTicketService;
 pub use service::TicketService;
 pub use watch::WatchConfig;

@@ -9,12 +9,10 @@ use futures_util::stream::{BoxStream, Stream, StreamExt};
 use hive_application::error::{Error, ErrorKind, invalid_id};
 use hive_application::tickets::{LogFilter, TicketApi};
 use hive_domain::ids::{AgentId, PlanId};
-use hive_domain::tickets::TicketChange;
-use hive_domain::tickets::public::TicketStatus;
 use hive_proto::grpc::neural_hive::execution as wire;
+use hive_wire::ticket::event;
 use tonic::Status;
 
-use super::convert;
 use crate::status::to_status;
 
 /// Bounds of watching.
@@ -106,17 +104,4 @@ impl std::fmt::Debug for EventStream {
 
 fn given(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
-}
-
-fn event(change: &TicketChange) -> wire::TicketEvent {
-    let (event, after) = (&change.event, &change.ticket);
-    wire::TicketEvent {
-        offset: change.offset,
-        action: event.action.as_str().to_owned(),
-        old_status: event.old_status.map(TicketStatus::as_str).map(str::to_owned),
-        new_status: event.new_status.as_str().to_owned(),
-        at: event.at.millis(),
-        changed_by: event.changed_by.clone(),
-        ticket: Some(convert::ticket(&after.content, &after.state, after.version)),
-    }
 }

@@ -82,7 +82,7 @@ async fn a_bad_field_is_named() {
     for malformed in ["", "a\nb"] {
         assert_eq!(violated(&get(&mut client, malformed).await.unwrap_err()), "agent_id");
         assert_eq!(violated(&client.heartbeat(heartbeat(malformed)).await.unwrap_err()), "agent_id");
-        let request = wire::DeregisterRequest { agent_id: malformed.to_owned() };
+        let request = wire::DeregisterRequest { agent_id: malformed.to_owned(), epoch: None };
         assert_eq!(violated(&client.deregister(request).await.unwrap_err()), "agent_id");
     }
 }
@@ -132,7 +132,7 @@ async fn leaving_twice_is_no_error() {
     let mut client = client(&stand);
     client.register(worker("w-1")).await.unwrap();
     for success in [true, false] {
-        let request = wire::DeregisterRequest { agent_id: "w-1".to_owned() };
+        let request = wire::DeregisterRequest { agent_id: "w-1".to_owned(), epoch: None };
         assert_eq!(client.deregister(request).await.unwrap().into_inner().success, success);
     }
     assert_eq!(get(&mut client, "w-1").await.unwrap_err().code(), Code::NotFound);
@@ -187,7 +187,7 @@ async fn a_watcher_gets_the_agents_there_are_then_every_change() {
     client.register(worker("w-1")).await.unwrap();
     let scout = wire::RegisterRequest { agent_type: AgentType::Scout.into(), ..worker("s-1") };
     client.register(scout).await.unwrap();
-    let watch = wire::WatchAgentsRequest { agent_type: AgentType::Worker.into() };
+    let watch = wire::WatchAgentsRequest { agent_type: AgentType::Worker.into(), with_snapshots: false };
     let mut events = client.watch_agents(watch).await.unwrap().into_inner();
     let mut next = async || {
         let event = events.next().await.unwrap().unwrap();
@@ -210,10 +210,10 @@ async fn a_watcher_gets_the_agents_there_are_then_every_change() {
     stand.registry.expire_leases.execute(&CallContext::internal("test")).await.unwrap();
     let expired = (EventType::StatusChanged, "w-1".to_owned(), AgentStatus::Unhealthy, at + 121);
     assert_eq!(next().await, expired);
-    client.deregister(wire::DeregisterRequest { agent_id: "w-2".to_owned() }).await.unwrap();
+    client.deregister(wire::DeregisterRequest { agent_id: "w-2".to_owned(), epoch: None }).await.unwrap();
     assert_eq!(next().await.0, EventType::Deregistered);
 
-    let bad = wire::WatchAgentsRequest { agent_type: 9 };
+    let bad = wire::WatchAgentsRequest { agent_type: 9, with_snapshots: false };
     assert_eq!(violated(&client.watch_agents(bad).await.unwrap_err()), "agent_type");
 }
 

@@ -85,7 +85,7 @@ impl WholeStand {
         let desk = Arc::new(DeskPeer::new(tickets));
         let agent = Agent::new(config, desk, Arc::new(RegistryPeer::new(registry)), timer, clock);
         let mut running = JoinSet::new();
-        running.spawn(async move { agent.execute().await.unwrap() });
+        running.spawn(async move { agent.execute(std::future::pending()).await.unwrap() });
         let (agents, supervisor) = (orchestration.agents.clone(), orchestration.supervisor.clone());
         running.spawn(async move { agents.execute().await.unwrap() });
         running.spawn(async move { supervisor.execute().await.unwrap() });

@@ -1,7 +1,6 @@
 //! The ticket services against a real ticket database, called through the generated clients.
 #![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
-mod conversion;
 mod creation;
 mod desk;
 mod listing;

@@ -1,11 +1,14 @@
 //! The commands of the binary, one file each.
 
 mod config;
+mod health;
 mod input;
 mod migrate;
+mod plan;
 mod report;
 mod run;
-mod up;
+mod serve;
+mod server;
 mod version;
 
 use std::io::Write;
@@ -13,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, PlanCommand};
 use crate::console::Output;
 use crate::exit::{Exit, Failure};
 use crate::settings::{Effective, Settings, Sources};
@@ -42,7 +45,10 @@ pub(crate) fn execute() -> Exit {
 fn command(command: Command, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::execute(&args, &settings()?.0, output),
-        Command::Up(args) => up::execute(&args, &settings()?.0),
+        Command::Up(args) => serve::up(&args, &settings()?),
+        Command::Serve(args) => serve::execute(&args, &settings()?),
+        Command::Plan { command: PlanCommand::Submit(args) } => plan::submit(&args, &settings()?.0, output),
+        Command::Health(args) => health::execute(&args, &settings()?.0, output),
         Command::Config { command } => config::execute(command, settings()?, output),
         Command::Migrate(args) => migrate::execute(&args, &settings()?.0, output),
         Command::Version => version::execute(output),

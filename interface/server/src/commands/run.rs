@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use hive_application::context::CallContext;
 use hive_application::error::Error;
-use hive_application::orchestration::Submission;
+use hive_application::orchestration::{Orchestration, Submission};
+use hive_application::tickets::Tickets;
 use hive_domain::ids::PlanId;
 use hive_domain::orchestration::finding::Findings;
+use hive_events::PlanIntake;
 
 use super::input;
 use super::report::{Ran, Report};
@@ -19,6 +21,7 @@ use crate::exit::{Exit, Failure};
 use crate::lock::DataFolder;
 use crate::output::findings::warnings;
 use crate::progress::Reporter;
+use crate::roles::Roles;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
@@ -70,10 +73,9 @@ impl Run<'_> {
     async fn finish(&self, message: Vec<u8>) -> Result<Ending, Failure> {
         let io = |error: std::io::Error| Failure::Usage(format!("hive cannot start: {error}"));
         let mut signals = Signals::listen().map_err(io)?;
-        let stores = Stores::open(self.folder).await.map_err(|error| self.blame(error))?;
+        let stores = Stores::open(self.folder, &Roles::all()).await.map_err(|error| self.blame(error))?;
         let reporter = Reporter::start(self.screen.clone()).map_err(io)?;
-        let hive = Hive::new(&stores, self.settings, Arc::clone(&reporter) as _)
-            .map_err(|error| Failure::Defect(error.into()))?;
+        let hive = Hive::new(&stores, self.settings, Arc::clone(&reporter) as _)?;
         let mut background = Background::default();
         let ending = tokio::select! {
             ending = self.work(&hive, message, &mut background) => ending,
@@ -94,22 +96,32 @@ impl Run<'_> {
         message: Vec<u8>,
         background: &mut Background,
     ) -> Result<Ending, Failure> {
-        let agents = Agents::register(hive, self.agents).await.map_err(|error| self.blame(error))?;
-        hive.keep_going(self.settings, agents, background);
+        let (Some(tickets), Some(orchestration)) = (&hive.tickets, &hive.orchestration) else {
+            return Err(Failure::Defect(Error::internal("a run has all roles")));
+        };
+        let agents = Agents::hosted(hive, self.agents).await.map_err(|error| self.blame(error))?;
+        agents.keep_going(background);
+        hive.keep_going(self.settings, background);
         tokio::select! {
-            ending = self.plan(hive, message) => ending,
+            ending = self.plan(tickets, orchestration, message) => ending,
             error = background.failure() => Err(error.into()),
         }
     }
 
-    async fn plan(&self, hive: &Hive, message: Vec<u8>) -> Result<Ending, Failure> {
+    async fn plan(
+        &self,
+        tickets: &Tickets,
+        orchestration: &Orchestration,
+        message: Vec<u8>,
+    ) -> Result<Ending, Failure> {
         let context = CallContext::internal(PRINCIPAL);
-        let taken = hive.intake.take(&context, &message).await.map_err(|error| self.blame(error))?;
+        let intake = PlanIntake::new(orchestration.validate.clone());
+        let taken = intake.take(&context, &message).await.map_err(|error| self.blame(error))?;
         drop(message);
         let (outcome, wall_ms) = match taken {
             Submission::Open { workflow_id, findings, .. } => {
                 self.warn(&findings);
-                let outcome = hive.orchestration.driver.execute(&workflow_id).await?;
+                let outcome = orchestration.driver.execute(&workflow_id).await?;
                 (outcome, Some(i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX)))
             }
             Submission::Ended { outcome, findings, .. } => {
@@ -122,7 +134,7 @@ impl Run<'_> {
                 return Ok(Ending::NotRun(of.plan_id, NotRun::AwaitingApproval));
             }
         };
-        let ran = Ran::collect(&hive.tickets, &outcome, wall_ms).await;
+        let ran = Ran::collect(tickets, &outcome, wall_ms).await;
         Ok(Ending::Ran(Box::new(ran.map_err(|error| self.blame(error))?)))
     }
 

@@ -115,7 +115,8 @@ fn reasons(tickets: &[&Ticket], text: &mut String) {
     }
 }
 
-fn summary(result: &ConsolidationJson, wall_ms: Option<i64>, text: &mut String) {
+/// One line for the plan.
+pub(crate) fn summary(result: &ConsolidationJson, wall_ms: Option<i64>, text: &mut String) {
     let metrics = &result.metrics;
     let total = count(usize::try_from(metrics.total_tickets).unwrap_or(usize::MAX), "ticket");
     let mut parts = vec![format!("{} completed", metrics.successful)];

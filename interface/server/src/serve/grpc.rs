@@ -4,50 +4,63 @@ use hive_application::error::Error;
 use hive_application::tickets::TicketApi;
 use hive_grpc::orchestration::OrchestratorService;
 use hive_grpc::registry::RegistryService;
-use hive_grpc::tickets::{LegacyTicketService, TicketService, WatchConfig};
+use hive_grpc::tickets::{LegacyTicketService, TicketDispatch, TicketService, WatchConfig};
 use hive_grpc_kit::server::builder::{BuildError, ServerBuilder};
 use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::server::serve::Server;
 use hive_grpc_kit::servicer;
+use hive_proto::grpc::hive::tickets::v1::ticket_dispatch_server::TicketDispatchServer;
 use hive_proto::grpc::neural_hive::execution::ticket_service_server::TicketServiceServer;
 use hive_proto::grpc::neural_hive::orchestration::orchestrator_service_server::OrchestratorServiceServer;
 use hive_proto::grpc::neural_hive::service_registry::service_registry_server::ServiceRegistryServer;
 use hive_proto::grpc::ticket_service::ticket_service_server::TicketServiceServer as LegacyTicketServiceServer;
 use hive_proto::grpc::{
-    EXECUTION_DESCRIPTOR_SET, ORCHESTRATOR_DESCRIPTOR_SET, SERVICE_REGISTRY_DESCRIPTOR_SET,
-    TICKET_SERVICE_DESCRIPTOR_SET,
+    DISPATCH_DESCRIPTOR_SET, EXECUTION_DESCRIPTOR_SET, ORCHESTRATOR_DESCRIPTOR_SET,
+    SERVICE_REGISTRY_DESCRIPTOR_SET, TICKET_SERVICE_DESCRIPTOR_SET,
 };
 
 use super::servicer::InCall;
 use crate::exit::Failure;
+use crate::roles::Role;
 use crate::telemetry::Told;
 use crate::wire::Hive;
 
-/// The servers of the registry, of the tickets, and of orchestration, in this order.
-pub(super) fn servers(
+/// The server of a role; none for one that answers nothing.
+pub(super) fn server(
+    role: Role,
     config: &Config,
     environment: Environment,
     hive: &Hive,
-    api: &TicketApi,
+    api: Option<&TicketApi>,
     told: &Told,
-) -> Result<Vec<Server>, Failure> {
-    let builder = || told.by_grpc(ServerBuilder::new(config.clone(), environment));
-    let registry = RegistryService::new(hive.registry.clone());
-    let registry = builder()
-        .register(InCall::new(servicer!(ServiceRegistryServer, registry)), SERVICE_REGISTRY_DESCRIPTOR_SET);
-    let tickets = TicketService::new(api.clone(), WatchConfig::default());
-    let tickets = builder()
-        .register(InCall::new(servicer!(TicketServiceServer, tickets)), EXECUTION_DESCRIPTOR_SET)
-        .register(
-            InCall::new(servicer!(LegacyTicketServiceServer, LegacyTicketService::new(api.clone()))),
-            TICKET_SERVICE_DESCRIPTOR_SET,
-        );
-    let orchestrator = OrchestratorService::new(hive.orchestration.clone());
-    let orchestrator = builder().register(
-        InCall::new(servicer!(OrchestratorServiceServer, orchestrator)),
-        ORCHESTRATOR_DESCRIPTOR_SET,
-    );
-    [registry, tickets, orchestrator].into_iter().map(|builder| builder.build().map_err(blame)).collect()
+) -> Result<Option<Server>, Failure> {
+    let builder = told.by_grpc(ServerBuilder::new(config.clone(), environment));
+    let builder = match (role, &hive.registry, api, &hive.orchestration) {
+        (Role::Registry, Some(registry), _, _) => {
+            let registry = RegistryService::new(registry.clone());
+            let registry = InCall::new(servicer!(ServiceRegistryServer, registry));
+            builder.register(registry, SERVICE_REGISTRY_DESCRIPTOR_SET)
+        }
+        (Role::Tickets, _, Some(api), _) => {
+            let tickets = TicketService::new(api.clone(), WatchConfig::default());
+            let legacy = LegacyTicketService::new(api.clone());
+            let dispatch = TicketDispatch::new(api.tickets.clone());
+            builder
+                .register(InCall::new(servicer!(TicketServiceServer, tickets)), EXECUTION_DESCRIPTOR_SET)
+                .register(
+                    InCall::new(servicer!(LegacyTicketServiceServer, legacy)),
+                    TICKET_SERVICE_DESCRIPTOR_SET,
+                )
+                .register(InCall::new(servicer!(TicketDispatchServer, dispatch)), DISPATCH_DESCRIPTOR_SET)
+        }
+        (Role::Orchestration, _, _, Some(orchestration)) => {
+            let orchestrator = OrchestratorService::new(orchestration.clone());
+            let orchestrator = InCall::new(servicer!(OrchestratorServiceServer, orchestrator));
+            builder.register(orchestrator, ORCHESTRATOR_DESCRIPTOR_SET)
+        }
+        _ => return Ok(None),
+    };
+    builder.build().map(Some).map_err(blame)
 }
 
 fn blame(error: BuildError) -> Failure {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hive_application::tickets::{TicketApi, TokenConfig};
+use hive_application::tickets::{TicketApi, Tickets, TokenConfig};
 use hive_grpc_kit::drain::Shutdown;
 use hive_grpc_kit::health::HealthReporter;
 use hive_http::health::Health;
@@ -16,31 +16,28 @@ use tokio::net::TcpListener;
 use super::gate::Gate;
 use super::metrics::Metrics;
 use super::ready;
+use crate::roles::Roles;
 use crate::telemetry::tickets::MeasuredIssuer;
-use crate::wire::Hive;
-
-/// The name under which `/health` tells of all roles in one process.
-const SERVICE: &str = "hive";
+use crate::wire::{Ground, Hive};
 
 /// The tickets as callers use them. Without a key, tokens are signed with one that ends with this process.
-pub(super) fn ticket_api(hive: &Hive, key: Option<&[u8]>) -> Result<TicketApi, hive_jwt::EmptyKey> {
-    let ground = &hive.ground;
+pub(super) fn ticket_api(
+    tickets: &Tickets,
+    ground: &Ground,
+    key: Option<&[u8]>,
+) -> Result<TicketApi, hive_jwt::EmptyKey> {
     let own = format!("{}{}", ground.ids.uuid(), ground.ids.uuid());
     let issuer = Hs256TokenIssuer::new(key.unwrap_or(own.as_bytes()))?;
     let (clock, ids) = (Arc::clone(&ground.clock), Arc::clone(&ground.ids));
-    Ok(TicketApi::new(
-        hive.tickets.clone(),
-        clock,
-        ids,
-        Arc::new(MeasuredIssuer::new(issuer)),
-        TokenConfig::default(),
-    ))
+    let issuer = Arc::new(MeasuredIssuer::new(issuer));
+    Ok(TicketApi::new(tickets.clone(), clock, ids, issuer, TokenConfig::default()))
 }
 
-/// The union of all routes, and the metrics alone.
+/// The union of the routes of the roles served, and the metrics alone.
 pub(super) fn routers(
     hive: &Hive,
-    api: TicketApi,
+    roles: &Roles,
+    api: Option<TicketApi>,
     gate: &Gate,
     metrics: &Arc<Metrics>,
     reporters: &[HealthReporter],
@@ -50,12 +47,16 @@ pub(super) fn routers(
         Arc::new(move || metrics.render())
     };
     let platform = Platform {
-        health: Health::new(SERVICE, env!("CARGO_PKG_VERSION"), ready::checks(hive, reporters)),
+        health: Health::new(
+            roles.service(),
+            env!("CARGO_PKG_VERSION"),
+            ready::checks(hive, roles, reporters),
+        ),
         scrape: Arc::clone(&scrape),
         metrics: Arc::clone(metrics) as _,
         ids: Arc::clone(&hive.ground.ids),
     };
-    let roles = [tickets(api), orchestration(hive.orchestration.clone())];
+    let roles = api.map(tickets).into_iter().chain(hive.orchestration.clone().map(orchestration));
     [app(platform, roles.map(|role| gate.before(role))), scrape_only(scrape)]
 }
 

@@ -6,7 +6,7 @@
 //! | `servicer` | what every servicer gets from the kit: the caller's name, the end of streams |
 //! | `http` | the REST interfaces and the scrape port |
 //! | `gate` | tokens of REST callers |
-//! | `ready` | whether the databases answer |
+//! | `ready` | whether what is needed answers |
 //! | `metrics` | the recorder of what is measured |
 
 mod gate;
@@ -30,9 +30,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::exit::Failure;
+use crate::roles::{Role, Roles};
 use crate::serve::gate::Gate;
 use crate::serve::metrics::Metrics;
-use crate::settings::Settings;
+use crate::settings::{Effective, Settings};
 use crate::signals::Signals;
 use crate::telemetry::Told;
 use crate::wire::Hive;
@@ -41,32 +42,43 @@ use crate::wire::Hive;
 pub(crate) struct Plan {
     config: Config,
     environment: Environment,
-    ports: [(&'static str, u16); 5],
+    roles: Roles,
+    ports: Vec<(Port, u16)>,
     gate: Gate,
     token_key: Option<Vec<u8>>,
     told: Told,
 }
 
+/// What listens on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Grpc(Role, &'static str),
+    Http(&'static str),
+}
+
 impl Plan {
     /// Checks the settings of all servers.
-    pub(crate) fn check(settings: &Settings) -> Result<Self, Failure> {
+    pub(crate) fn check(settings: &Settings, roles: &Roles, effective: &Effective) -> Result<Self, Failure> {
         let wrong = |message: String| Failure::Usage(format!("wrong settings\n{message}"));
         let (config, environment) = (settings.grpc.config(), Environment::from(settings.environment));
         config.check(environment).map_err(|error| wrong(error.to_string()))?;
         let verifier = config.verifier(environment).map_err(|error| wrong(error.to_string()))?;
         let token_key = config.auth.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec());
-        if token_key.is_none() && environment != Environment::Development {
+        if token_key.is_none() && environment != Environment::Development && roles.has(Role::Tickets) {
             return Err(wrong("JWT_SECRET_KEY is needed to sign the tokens of tickets".to_owned()));
         }
         let gate = Gate::new(config.auth_mode(environment), verifier.map(Arc::<Verifier>::new));
-        let ports = [
-            ("registry", config.port),
-            ("tickets", settings.tickets.grpc_port),
-            ("orchestration", settings.orchestration.grpc_port),
-            ("http", settings.http_port),
-            ("metrics", settings.prometheus_port),
-        ];
-        Ok(Plan { config, environment, ports, gate, token_key, told: Told::default() })
+        let mut ports = Vec::new();
+        for (role, name) in
+            [(Role::Registry, "registry"), (Role::Tickets, "tickets"), (Role::Orchestration, "orchestration")]
+        {
+            if roles.has(role) && config.enabled {
+                ports.push((Port::Grpc(role, name), settings.grpc_port(role, roles, effective)));
+            }
+        }
+        ports.push((Port::Http("http"), settings.http_port));
+        ports.push((Port::Http("metrics"), settings.prometheus_port));
+        Ok(Plan { config, environment, roles: roles.clone(), ports, gate, token_key, told: Told::default() })
     }
 
     /// The same, with servers that tell what they do.
@@ -79,19 +91,35 @@ impl Plan {
         self.config.runtime().map_err(|error| Failure::Usage(format!("threads cannot be started: {error}")))
     }
 
+    /// Milliseconds that what runs has to finish.
+    pub(crate) fn drain(&self) -> Duration {
+        Duration::from_millis(self.config.shutdown.drain_ms)
+    }
+
     /// The servers around the contexts.
     pub(crate) fn servers(self, hive: &Hive, metrics: &Arc<Metrics>) -> Result<Servers, Failure> {
-        let drain = Duration::from_millis(self.config.shutdown.drain_ms);
-        let api = http::ticket_api(hive, self.token_key.as_deref())
-            .map_err(|error| Failure::Usage(format!("wrong settings\nJWT_SECRET_KEY: {error}")))?;
-        let grpc = if self.config.enabled {
-            grpc::servers(&self.config, self.environment, hive, &api, &self.told)?
-        } else {
-            Vec::new()
-        };
+        let drain = self.drain();
+        let api = hive.tickets.as_ref().map(|tickets| {
+            http::ticket_api(tickets, &hive.ground, self.token_key.as_deref())
+                .map_err(|error| Failure::Usage(format!("wrong settings\nJWT_SECRET_KEY: {error}")))
+        });
+        let api = api.transpose()?;
+        let mut grpc = Vec::new();
+        for (port, _) in &self.ports {
+            if let Port::Grpc(role, _) = port {
+                grpc.extend(grpc::server(
+                    *role,
+                    &self.config,
+                    self.environment,
+                    hive,
+                    api.as_ref(),
+                    &self.told,
+                )?);
+            }
+        }
         let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
-        let http =
-            http::routers(hive, api, &self.gate, metrics, &reporters).map(|routes| self.told.by_http(routes));
+        let http = http::routers(hive, &self.roles, api, &self.gate, metrics, &reporters)
+            .map(|routes| self.told.by_http(routes));
         Ok(Servers { grpc, http, drain })
     }
 
@@ -110,16 +138,16 @@ impl Sockets {
     /// Opens all ports.
     pub(crate) async fn open(plan: &Plan) -> Result<Self, Failure> {
         let (mut grpc, mut http) = (Vec::new(), Vec::new());
-        for (place, (name, port)) in plan.ports.into_iter().enumerate() {
-            let is_grpc = place < 3;
-            if is_grpc && !plan.config.enabled {
-                continue;
-            }
-            let address = SocketAddr::new(plan.host(), port);
+        for (kind, port) in &plan.ports {
+            let (name, sockets) = match kind {
+                Port::Grpc(_, name) => (*name, &mut grpc),
+                Port::Http(name) => (*name, &mut http),
+            };
+            let address = SocketAddr::new(plan.host(), *port);
             let listener = TcpListener::bind(address).await;
             let listener =
                 listener.map_err(|error| Failure::Usage(format!("port of {name}: {address}: {error}")))?;
-            if is_grpc { grpc.push((name, listener)) } else { http.push((name, listener)) }
+            sockets.push((name, listener));
         }
         Ok(Sockets { grpc, http })
     }
@@ -148,9 +176,9 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Serves until a signal; what runs then has the drain time to finish, or until the second signal.
-    pub(crate) async fn serve(self, sockets: Sockets, mut signals: Signals) {
-        let shutdown = Shutdown::new();
+    /// Serves until a signal, and begins the shutdown then; what runs has the drain time to finish, or until the second
+    /// signal.
+    pub(crate) async fn serve(self, sockets: Sockets, shutdown: &Shutdown, signals: &mut Signals) {
         let mut running = tokio::task::JoinSet::new();
         for (server, (_, listener)) in self.grpc.into_iter().zip(sockets.grpc) {
             let shutdown = shutdown.clone();

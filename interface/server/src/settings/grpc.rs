@@ -6,6 +6,7 @@ use hive_grpc_kit::server::config::{
     AuthConfig, AuthMode, Config, ConnectionConfig, DeadlineConfig, LimitsConfig, LoggingConfig, Secret,
     ShutdownConfig,
 };
+use hive_grpc_kit::tls::ServerTlsConfig;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer};
 
@@ -44,12 +45,26 @@ struct ServerSettings {
     keepalive_time_ms: u64,
     #[serde(deserialize_with = "whole::<_, _, 1, DAY_MS>")]
     keepalive_timeout_ms: u64,
+    tls: TlsSettings,
     auth: AuthSettings,
     limits: LimitSettings,
     deadline: DeadlineSettings,
     connection: ConnectionSettings,
     shutdown: ShutdownSettings,
     logging: LoggingSettings,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsSettings {
+    #[serde(deserialize_with = "optional")]
+    cert: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    key: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    client_ca: Option<String>,
+    #[serde(deserialize_with = "whole::<_, _, 1, 86_400>")]
+    reload_seconds: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -130,7 +145,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, 
 impl GrpcSettings {
     /// The config of a server; the port is that of `serve` with one role, and of the registry in `up`.
     pub(crate) fn config(&self) -> Config {
-        let ServerSettings { auth, limits, deadline, connection, .. } = &self.server;
+        let ServerSettings { tls, auth, limits, deadline, connection, .. } = &self.server;
         Config {
             enabled: self.server.enabled,
             host: self.server.host,
@@ -142,6 +157,12 @@ impl GrpcSettings {
             max_message_size: self.server.max_message_size,
             keepalive_time_ms: self.server.keepalive_time_ms,
             keepalive_timeout_ms: self.server.keepalive_timeout_ms,
+            tls: ServerTlsConfig {
+                cert: tls.cert.as_ref().map(Into::into),
+                key: tls.key.as_ref().map(Into::into),
+                client_ca: tls.client_ca.as_ref().map(Into::into),
+                reload_seconds: tls.reload_seconds,
+            },
             auth: AuthConfig {
                 mode: auth.mode,
                 jwt_secret: auth.jwt_secret.clone(),

@@ -7,6 +7,7 @@
 //! | `fields` | reading one value |
 //! | `process` | the settings of the whole process |
 //! | `grpc` | the settings of every gRPC server |
+//! | `peers` | where roles served by other processes are |
 //! | `orchestration`, `registry`, `tickets` | the settings of a role, and the component configs made from them |
 //! | `dump` | printing what is in effect |
 //!
@@ -22,6 +23,7 @@ mod fields;
 mod grpc;
 mod names;
 mod orchestration;
+mod peers;
 mod process;
 mod registry;
 mod sources;
@@ -38,11 +40,13 @@ use serde::Deserialize;
 pub(crate) use dump::dump;
 pub(crate) use grpc::GrpcSettings;
 pub(crate) use orchestration::OrchestrationSettings;
+pub(crate) use peers::PeerSettings;
 pub(crate) use process::{Environment, LogFormat, LogLevel};
 pub(crate) use registry::RegistrySettings;
 pub(crate) use sources::{Origin, Sources};
 pub(crate) use tickets::TicketSettings;
 
+use crate::roles::{Role, Roles};
 use sources::Given;
 
 /// The commented defaults.
@@ -82,6 +86,8 @@ pub(crate) struct Settings {
     pub(crate) orchestration: OrchestrationSettings,
     /// Of the registry.
     pub(crate) registry: RegistrySettings,
+    /// Of the way to roles served by other processes.
+    pub(crate) peers: PeerSettings,
 }
 
 /// Everything wrong with the settings.
@@ -161,6 +167,18 @@ impl Settings {
             Environment::Staging | Environment::Production => LogFormat::Json,
         };
         self.log_format.unwrap_or(usual)
+    }
+
+    /// The gRPC port of a role among the roles of a process: of a single one GRPC__SERVER__PORT, unless its own is set.
+    pub(crate) fn grpc_port(&self, role: Role, roles: &Roles, effective: &Effective) -> u16 {
+        let is_set = |path: &str| effective.get(path).is_some_and(|given| given.origin != Origin::Default);
+        let (own, path) = match role {
+            Role::Tickets => (self.tickets.grpc_port, "tickets.grpc_port"),
+            Role::Orchestration => (self.orchestration.grpc_port, "orchestration.grpc_port"),
+            Role::Registry | Role::Agent => return self.grpc.config().port,
+        };
+        let shared = roles.single() == Some(role) && !is_set(path) && is_set("grpc.server.port");
+        if shared { self.grpc.config().port } else { own }
     }
 
     /// What no single value shows.

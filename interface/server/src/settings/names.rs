@@ -43,6 +43,15 @@ const ORCHESTRATION: &[&str] = &[
     "SERVICE_REGISTRY_CACHE_TTL_SECONDS",
 ];
 
+/// Settings of the way to roles served by other processes.
+const PEERS: &[&str] = &[
+    "EXECUTION_TICKET_SERVICE_HOST",
+    "EXECUTION_TICKET_SERVICE_PORT",
+    "SERVICE_REGISTRY_HOST",
+    "SERVICE_REGISTRY_PORT",
+    "SERVICE_REGISTRY_TIMEOUT_SECONDS",
+];
+
 /// Settings of the registry.
 const REGISTRY: &[&str] = &["HEARTBEAT_TIMEOUT_SECONDS"];
 
@@ -70,6 +79,8 @@ pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
         "orchestration."
     } else if REGISTRY.contains(&name.as_str()) {
         "registry."
+    } else if PEERS.contains(&name.as_str()) {
+        "peers."
     } else {
         return None;
     };

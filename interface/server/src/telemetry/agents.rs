@@ -79,6 +79,10 @@ impl TicketDesk for TracedDesk {
         Ok(ticket)
     }
 
+    async fn held(&self, agent_id: &AgentId) -> Result<Vec<TicketId>, Error> {
+        self.desk.held(agent_id).await
+    }
+
     async fn committed(&self, agent_id: &AgentId) -> Result<u64, Error> {
         self.desk.committed(agent_id).await
     }

@@ -42,6 +42,15 @@ impl Telemetry {
     /// Starts what the settings ask for. Once a process.
     pub(crate) fn start(settings: &Settings, screen: &Screen) -> Result<Self, Failure> {
         let traces = Traces::start(settings).map_err(|error| Failure::Defect(Error::internal(error)))?;
+        Self::with(traces, settings, screen)
+    }
+
+    /// Starts logging alone, for commands that do their work elsewhere.
+    pub(crate) fn logs(settings: &Settings, screen: &Screen) -> Result<Self, Failure> {
+        Self::with(None, settings, screen)
+    }
+
+    fn with(traces: Option<Traces>, settings: &Settings, screen: &Screen) -> Result<Self, Failure> {
         let logs = logging::init(settings, screen, traces.as_ref().map(Traces::layer));
         let logs = logs.map_err(|error| Failure::Usage(format!("threads cannot be started: {error}")))?;
         // Among lines for people a line for every call would be noise.

@@ -11,6 +11,7 @@ use hive_application::orchestration::SPAN_TARGET as ORCHESTRATION;
 use hive_application::registry::SPAN_TARGET as REGISTRY;
 use hive_grpc_kit::layer::tracing::SPAN_TARGET as GRPC_TARGET;
 use hive_grpc_kit::trace_context::{SpanLink, TraceContext};
+use http::{HeaderMap, HeaderValue};
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
@@ -28,6 +29,7 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
 
 use crate::logging::Teller;
+use crate::roles::Role;
 use crate::settings::{Environment, Settings};
 
 /// The target of the spans of the ticket context, made here.
@@ -54,10 +56,10 @@ const LAST_EXPORT: Duration = Duration::from_secs(2);
 
 /// The services that the roles are known as, and those that work for them.
 const SERVICES: [&str; 4] = [ORCHESTRATOR, TICKET_SERVICE, SERVICE_REGISTRY, AGENT];
-pub(super) const ORCHESTRATOR: &str = "orchestrator-dynamic";
-pub(super) const TICKET_SERVICE: &str = "execution-ticket-service";
-const SERVICE_REGISTRY: &str = "service-registry";
-pub(super) const AGENT: &str = "worker-agent";
+pub(super) const ORCHESTRATOR: &str = Role::Orchestration.service();
+pub(super) const TICKET_SERVICE: &str = Role::Tickets.service();
+const SERVICE_REGISTRY: &str = Role::Registry.service();
+pub(super) const AGENT: &str = Role::Agent.service();
 
 /// The export of this process. Dropping it exports what waits, as far as somebody takes it in time.
 pub(crate) struct Traces {
@@ -255,16 +257,24 @@ pub(super) fn remote_context(remote: &TraceContext) -> Context {
 
 /// Where a span stands, if it is part of a trace.
 pub(super) fn context_of(span: &Span) -> Option<TraceContext> {
-    let context = span.context();
+    trace_context(&span.context())
+}
+
+/// Has a call to another process continue the trace of the work it is made for, if that is exported.
+pub(crate) fn inject(headers: &mut HeaderMap) {
+    if let Some(trace) = trace_context(&Context::current()) {
+        trace.write(headers);
+    }
+}
+
+fn trace_context(context: &Context) -> Option<TraceContext> {
     let span = context.span();
     let context = span.span_context();
     context.is_valid().then(|| TraceContext {
         trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
         span_id: u64::from_be_bytes(context.span_id().to_bytes()),
         sampled: context.is_sampled(),
-        state: http::HeaderValue::from_str(&context.trace_state().header())
-            .ok()
-            .filter(|text| !text.is_empty()),
+        state: HeaderValue::from_str(&context.trace_state().header()).ok().filter(|text| !text.is_empty()),
     })
 }
 

@@ -1,4 +1,7 @@
-//! The built-in agents: registered by the process that hosts them, under ids that stay the same in a data folder.
+//! The agents that a process hosts.
+//!
+//! Beside the registry they are called `agent-1` and so on, and need no proof: the data folder is theirs. Elsewhere they
+//! are named after the machine, and show the token of their last registration.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,103 +9,229 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use hive_agent::{Agent, AgentConfig, announcement};
-use hive_application::context::CallContext;
 use hive_application::error::{Error, ErrorKind, chain};
-use hive_application::registry::{DeregisterAgentCommand, RegisterAgentCommand, Registration, Registry};
-use hive_application::tickets::{ChangeTicketStatusCommand, TicketFilter, TicketQuery, Tickets};
-use hive_domain::ids::{AgentId, TicketId};
+use hive_application::registry::{Registration, Registry};
+use hive_domain::ids::AgentId;
+use hive_domain::registry::public::AgentSnapshot;
 use hive_domain::registry::{AgentFilter, Claim};
 use hive_domain::tickets::{Report, TicketStatus};
-use hive_peers::in_process::{DeskPeer, RegistryPeer};
+use hive_grpc_kit::drain::Draining;
+use tokio::sync::watch;
 
-use super::{Ground, Hive, PRINCIPAL};
-use crate::telemetry::agents::TracedDesk;
+use super::neighbours::Neighbours;
+use super::tokens::{self, Tokens};
+use super::{Ground, Hive};
+use crate::background::Background;
+use crate::exit::Failure;
+use crate::lock::DataFolder;
 
 /// Tickets an agent works on at a time.
 const PLACES: usize = 10;
 /// Registrations under way at a time.
 const AT_A_TIME: usize = 64;
-/// Tickets looked at together.
-const PAGE: u64 = 500;
+/// Marks the agents that live beside the registry, in their metadata.
+const HOSTING: (&str, &str) = ("hosting", "registry");
 
-/// The built-in agents of a process, registered.
+/// The agents of a process.
 #[derive(Debug)]
 pub(crate) struct Agents {
     hosts: Vec<Host>,
+    /// How many work that would take leave.
+    present: watch::Sender<usize>,
 }
 
 /// One agent and what it needs.
 #[derive(Clone)]
-pub(crate) struct Host {
-    registration: Registration,
-    tickets: Tickets,
-    registry: Registry,
+struct Host {
+    agent_id: AgentId,
+    /// None for one that has yet to register.
+    registered: Option<Registration>,
+    proof: Proof,
+    neighbours: Neighbours,
     ground: Ground,
+    present: watch::Sender<usize>,
+}
+
+/// Why an agent may have its id.
+#[derive(Clone)]
+enum Proof {
+    /// It lives beside the registry.
+    Host,
+    /// It was given a token; it takes leave when the process ends.
+    Tokens(Arc<Tokens>, Draining),
 }
 
 impl Agents {
-    /// Registers `agent-1` to `agent-<count>`. An agent that an earlier process hosted and this one does not is let go,
-    /// and its tickets return to the queue: nobody else could ever end them.
-    pub(crate) async fn register(hive: &Hive, count: u16) -> Result<Self, Error> {
-        let registering = stream::iter(1..=count).map(|number| async move {
-            let registration = register(&hive.registry, &format!("agent-{number}")).await?;
-            let (tickets, registry) = (hive.tickets.clone(), hive.registry.clone());
-            Ok::<_, Error>(Host { registration, tickets, registry, ground: hive.ground.clone() })
+    /// Registers `agent-1` to `agent-<count>` beside the registry. An agent that an earlier process hosted and this one
+    /// does not is let go, and its tickets return to the queue: nobody else could ever end them.
+    pub(crate) async fn hosted(hive: &Hive, count: u16) -> Result<Self, Error> {
+        let present = watch::Sender::new(0);
+        let ids = (1..=count).map(|number| AgentId::parse(&format!("agent-{number}")));
+        let ids = ids.collect::<Result<Vec<_>, _>>().map_err(Error::internal)?;
+        let registering = stream::iter(ids).map(|agent_id| {
+            let mut host = Host::new(agent_id, Proof::Host, hive, &present);
+            async move {
+                host.registered = Some(host.register().await?);
+                Ok::<_, Error>(host)
+            }
         });
         let hosts: Vec<Host> = registering.buffered(AT_A_TIME).try_collect().await?;
-        let ours: HashSet<&AgentId> = hosts.iter().map(|host| &host.registration.agent_id).collect();
-        for agent_id in registered(&hive.registry).await? {
-            if !ours.contains(&agent_id) {
-                let released = let_go(hive, &agent_id).await?;
-                tracing::info!(agent.id = %agent_id, released, "agent {agent_id} is not hosted any more");
+        let ours: HashSet<&AgentId> = hosts.iter().map(|host| &host.agent_id).collect();
+        if let (Some(registry), Some(_)) = (&hive.registry, &hive.tickets) {
+            for agent in hosted_before(registry).await? {
+                if !ours.contains(&agent.agent_id) {
+                    let released = leave(&hive.neighbours, &agent.agent_id, agent.epoch).await?;
+                    let agent_id = agent.agent_id;
+                    tracing::info!(agent.id = %agent_id, released, "agent {agent_id} is not hosted any more");
+                }
             }
         }
-        Ok(Agents { hosts })
+        Ok(Agents { hosts, present })
     }
 
-    /// The agents, each to be run for as long as the process lives.
-    pub(crate) fn into_hosts(self) -> impl Iterator<Item = Host> {
-        self.hosts.into_iter()
+    /// Agents `<name>-1` to `<name>-<count>` away from the registry. They register as soon as it can be reached, and leave
+    /// when `draining` begins.
+    pub(crate) fn guests(
+        hive: &Hive,
+        count: u16,
+        name: &str,
+        folder: &DataFolder,
+        draining: &Draining,
+    ) -> Result<Self, Failure> {
+        let path = folder.file(tokens::FILE);
+        let tokens = Tokens::read(path.clone())
+            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        let (tokens, present) = (Arc::new(tokens), watch::Sender::new(0));
+        let host = |number| {
+            let id = AgentId::parse(&format!("{name}-{number}"));
+            let id = id.map_err(|error| Failure::Usage(format!("--name {error}")))?;
+            let proof = Proof::Tokens(Arc::clone(&tokens), draining.clone());
+            Ok(Host::new(id, proof, hive, &present))
+        };
+        Ok(Agents { hosts: (1..=count).map(host).collect::<Result<_, Failure>>()?, present })
+    }
+
+    /// Keeps the agents working.
+    pub(crate) fn keep_going(&self, background: &mut Background) {
+        for host in &self.hosts {
+            let host = host.clone();
+            background.keep("an agent", move |again| host.run(again));
+        }
+    }
+
+    /// Completes when every agent that takes leave has left.
+    pub(crate) async fn left(&self) {
+        // It is never closed.
+        let _ = self.present.subscribe().wait_for(|present| *present == 0).await;
+    }
+}
+
+/// An agent that works, and will take leave.
+struct Present(watch::Sender<usize>);
+
+impl Present {
+    fn new(of: &watch::Sender<usize>) -> Self {
+        of.send_modify(|present| *present += 1);
+        Present(of.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.send_modify(|present| *present -= 1);
     }
 }
 
 impl Host {
+    fn new(agent_id: AgentId, proof: Proof, hive: &Hive, present: &watch::Sender<usize>) -> Self {
+        let (neighbours, ground) = (hive.neighbours.clone(), hive.ground.clone());
+        Host { agent_id, registered: None, proof, neighbours, ground, present: present.clone() }
+    }
+
     /// Works until something fails. An agent that the registry forgot, as after a long standstill of the machine,
     /// registers again, which fences what it was before.
-    pub(crate) fn run(&self, again: bool) -> BoxFuture<'static, Result<(), Error>> {
+    fn run(&self, again: bool) -> BoxFuture<'static, Result<(), Error>> {
         let host = self.clone();
         Box::pin(async move {
-            let Host { mut registration, tickets, registry, ground } = host;
-            if again {
-                registration = register(&registry, registration.agent_id.as_str()).await?;
-            }
-            let agent_id = registration.agent_id.clone();
-            let config = AgentConfig { agent_id, epoch: registration.epoch, max_concurrent: PLACES };
-            let desk = Arc::new(TracedDesk::new(Arc::new(DeskPeer::new(tickets))));
-            let directory = Arc::new(RegistryPeer::new(registry));
-            let agent = Agent::new(config, desk, directory, ground.timer, ground.clock);
-            match agent.execute().await {
+            match host.work(again).await {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    tracing::warn!(agent.id = %registration.agent_id, error = chain(&error), "an agent was forgotten");
+                    tracing::warn!(agent.id = %host.agent_id, error = chain(&error), "an agent was forgotten");
                     Ok(())
                 }
                 ended => ended,
             }
         })
     }
+
+    async fn work(&self, again: bool) -> Result<(), Error> {
+        let Proof::Tokens(_, draining) = &self.proof else {
+            let known = self.registered.as_ref().filter(|_| !again);
+            let epoch = match known {
+                Some(registration) => registration.epoch,
+                None => self.register().await?.epoch,
+            };
+            return self.agent(epoch).execute(std::future::pending()).await;
+        };
+        let (mut begun, mut stop) = (draining.clone(), draining.clone());
+        tokio::select! {
+            biased;
+            () = begun.draining() => {}
+            registered = self.register() => {
+                let epoch = registered?.epoch;
+                let _present = Present::new(&self.present);
+                self.agent(epoch).execute(async move { stop.draining().await }).await?;
+                if let Err(error) = leave(&self.neighbours, &self.agent_id, epoch).await {
+                    tracing::warn!(agent.id = %self.agent_id, error = chain(&error), "an agent left without a word");
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn agent(&self, epoch: u64) -> Agent {
+        let config = AgentConfig { agent_id: self.agent_id.clone(), epoch, max_concurrent: PLACES };
+        let Neighbours { desk, registry, .. } = &self.neighbours;
+        let Ground { timer, clock, .. } = self.ground.clone();
+        Agent::new(config, Arc::clone(desk), Arc::clone(registry), timer, clock)
+    }
+
+    async fn register(&self) -> Result<Registration, Error> {
+        let mut announcement = announcement(self.agent_id.as_str(), PLACES);
+        let claim = match &self.proof {
+            Proof::Host => {
+                let (key, value) = HOSTING;
+                announcement.metadata.insert(key.to_owned(), value.to_owned());
+                Claim::Host
+            }
+            Proof::Tokens(tokens, _) => tokens.claim(&self.agent_id),
+        };
+        match self.neighbours.registry.register(announcement, claim).await {
+            Ok(made) => {
+                if let Proof::Tokens(tokens, _) = &self.proof {
+                    tokens.keep(&made.agent_id, &made.token).map_err(Error::internal)?;
+                }
+                Ok(made)
+            }
+            // Somebody else has the id, or we were killed before the token was kept: it is free when the lease runs out.
+            Err(error) if error.reason() == "AGENT_ID_HELD" => {
+                Err(Error::new(ErrorKind::Aborted, "AGENT_ID_HELD", error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
-async fn register(registry: &Registry, agent_id: &str) -> Result<Registration, Error> {
-    let announcement = announcement(agent_id, PLACES);
-    let command = RegisterAgentCommand { announcement, claim: Claim::Host };
-    registry.register.execute(&CallContext::internal(PRINCIPAL), command).await
-}
-
-async fn registered(registry: &Registry) -> Result<Vec<AgentId>, Error> {
+/// The registered agents that live, or lived, beside the registry.
+async fn hosted_before(registry: &Registry) -> Result<Vec<AgentSnapshot>, Error> {
     let (mut found, mut after) = (Vec::new(), None);
+    let (key, value) = HOSTING;
     loop {
         let page = registry.list(&AgentFilter::default(), after).await?;
-        found.extend(page.agents.into_iter().map(|agent| agent.agent_id));
+        found.extend(
+            page.agents
+                .into_iter()
+                .filter(|agent| agent.metadata.get(key).is_some_and(|hosting| hosting == value)),
+        );
         after = page.next;
         if after.is_none() {
             return Ok(found);
@@ -111,42 +240,19 @@ async fn registered(registry: &Registry) -> Result<Vec<AgentId>, Error> {
 }
 
 /// First the tickets, then the registration: interrupted in between, the next start finds the agent again.
-async fn let_go(hive: &Hive, agent_id: &AgentId) -> Result<usize, Error> {
-    let context = CallContext::internal(PRINCIPAL);
-    let held = held_by(&hive.tickets, agent_id).await?;
+async fn leave(neighbours: &Neighbours, agent_id: &AgentId, epoch: u64) -> Result<usize, Error> {
+    let held = neighbours.desk.held(agent_id).await?;
     for ticket_id in &held {
         // Unsigned, so that neither a try is counted nor an epoch compared: the agent did nothing wrong.
-        let report = Report::default();
-        let command =
-            ChangeTicketStatusCommand { ticket_id: ticket_id.clone(), status: TicketStatus::Pending, report };
-        hive.tickets.change_status.execute(&context, &command).await?;
+        neighbours.desk.report(ticket_id, TicketStatus::Pending, Report::default()).await?;
     }
-    let command = DeregisterAgentCommand { agent_id: agent_id.clone(), epoch: None };
-    hive.registry.deregister.execute(&context, &command).await?;
+    neighbours.registry.deregister(agent_id, epoch).await?;
     Ok(held.len())
-}
-
-async fn held_by(tickets: &Tickets, agent_id: &AgentId) -> Result<Vec<TicketId>, Error> {
-    let filter = TicketFilter {
-        assigned_worker: Some(agent_id.clone()),
-        status: Some(TicketStatus::Running),
-        ..TicketFilter::default()
-    };
-    let mut found: Vec<TicketId> = Vec::new();
-    loop {
-        let query =
-            TicketQuery { filter: filter.clone(), offset: found.len() as u64, limit: PAGE, after: None };
-        let page = tickets.list(&query).await?;
-        found.extend(page.tickets.iter().map(|ticket| ticket.id().clone()));
-        if page.tickets.is_empty() || found.len() as u64 >= page.total {
-            return Ok(found);
-        }
-    }
 }
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("agent_id", &self.registration.agent_id).finish_non_exhaustive()
+        f.debug_struct("Host").field("agent_id", &self.agent_id).finish_non_exhaustive()
     }
 }
 
@@ -154,46 +260,63 @@ impl std::fmt::Debug for Host {
 mod tests {
     use std::collections::BTreeMap;
 
+    use hive_application::context::CallContext;
     use hive_application::orchestration::Unobserved;
-    use hive_application::tickets::{NewTicket, OrderTicketCommand};
+    use hive_application::registry::RegistryDesk;
+    use hive_application::tickets::{NewTicket, OrderTicketCommand, Tickets};
+    use hive_domain::ids::TicketId;
     use hive_domain::json::Json;
     use hive_domain::tickets::{Dispatch, Order};
+    use hive_peers::in_process::RegistryPeer;
 
     use super::*;
     use crate::lock::DataFolder;
     use crate::output::testing::content;
+    use crate::roles::Roles;
     use crate::settings::{Settings, Sources};
     use crate::wire::stores::Stores;
+
+    fn tickets(hive: &Hive) -> &Tickets {
+        hive.tickets.as_ref().unwrap()
+    }
 
     /// A ticket dispatched to `agent`, which did not take it yet.
     async fn dispatch(hive: &Hive, agent: &AgentId) -> TicketId {
         let context = CallContext::internal("test");
         let new = NewTicket { content: Arc::new(content("a")), metadata: BTreeMap::new() };
-        let created = hive.tickets.create.execute(&context, vec![new]).await.unwrap();
+        let created = tickets(hive).create.execute(&context, vec![new]).await.unwrap();
         let ticket_id = created[0].id().clone();
         let dispatch = Dispatch { agent: agent.clone(), epoch: 1, allocation: Json::Null, not_before: None };
         let command = OrderTicketCommand { ticket_id: ticket_id.clone(), order: Order::Dispatch(dispatch) };
-        hive.tickets.order.execute(&context, &command).await.unwrap();
+        tickets(hive).order.execute(&context, &command).await.unwrap();
         ticket_id
     }
 
     #[tokio::test]
     async fn an_agent_that_is_not_hosted_any_more_leaves_its_tickets() {
         let folder = DataFolder::temporary().unwrap();
-        let stores = Stores::open(&folder).await.unwrap();
+        let stores = Stores::open(&folder, &Roles::all()).await.unwrap();
         let (settings, _) = Settings::read(&Sources::default()).unwrap();
         let hive = Hive::new(&stores, &settings, Arc::new(Unobserved)).unwrap();
-        let before = Agents::register(&hive, 2).await.unwrap();
-        let ids: Vec<AgentId> = before.hosts.iter().map(|host| host.registration.agent_id.clone()).collect();
+        let before = Agents::hosted(&hive, 2).await.unwrap();
+        let ids: Vec<AgentId> = before.hosts.iter().map(|host| host.agent_id.clone()).collect();
         assert_eq!(ids.iter().map(AgentId::as_str).collect::<Vec<_>>(), ["agent-1", "agent-2"]);
         let ticket_id = dispatch(&hive, &ids[1]).await;
 
-        let after = Agents::register(&hive, 1).await.unwrap();
-        assert_eq!((after.hosts.len(), after.hosts[0].registration.epoch), (1, 2));
-        let ticket = hive.tickets.get(&ticket_id).await.unwrap();
+        let foreign = announcement("foreign", PLACES);
+        let registry = RegistryPeer::new(hive.registry.clone().unwrap());
+        let foreign = registry.register(foreign, Claim::None).await.unwrap().agent_id;
+
+        let after = Agents::hosted(&hive, 1).await.unwrap();
+        assert_eq!((after.hosts.len(), after.hosts[0].registered.as_ref().unwrap().epoch), (1, 2));
+        let ticket = tickets(&hive).get(&ticket_id).await.unwrap();
         assert_eq!((ticket.status(), ticket.state().retry_count), (TicketStatus::Pending, 0));
         assert_eq!(ticket.state().assigned_worker, None);
-        assert_eq!(hive.registry.get(&ids[1]).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            hive.registry.as_ref().unwrap().get(&ids[1]).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        assert!(hive.registry.as_ref().unwrap().get(&foreign).await.is_ok(), "it is hosted elsewhere");
         stores.close().await;
     }
 }

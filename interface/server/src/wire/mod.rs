@@ -4,13 +4,18 @@
 //! | --- | --- |
 //! | `stores` | the databases of a data folder |
 //! | `tickets`, `registry`, `orchestration` | one context each |
-//! | `agents` | the built-in agents |
+//! | `neighbours`, `link` | the way from one context to another, within the process or over gRPC |
+//! | `agents` | the agents that a process hosts |
+//! | `tokens` | what they show to register again |
 
 pub(crate) mod agents;
+pub(crate) mod link;
+pub(crate) mod neighbours;
 mod orchestration;
 mod registry;
 pub(crate) mod stores;
 mod tickets;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -20,16 +25,15 @@ use hive_application::ids::IdGenerator;
 use hive_application::orchestration::{FlowObserver, Orchestration};
 use hive_application::registry::Registry;
 use hive_application::tickets::Tickets;
-use hive_domain::registry::RegistryError;
-use hive_events::PlanIntake;
 
 use crate::background::Background;
 use crate::clock::{SystemClock, TokioTimer};
+use crate::exit::Failure;
 use crate::ids::RandomIds;
 use crate::settings::Settings;
 use crate::telemetry::registry::count_agents;
 use crate::telemetry::tickets::count_tickets;
-use agents::Agents;
+use neighbours::Neighbours;
 use stores::Stores;
 
 /// The name under which this process acts for itself.
@@ -49,40 +53,45 @@ impl Ground {
     }
 }
 
-/// All contexts in one process.
+/// The contexts that a process serves.
 pub(crate) struct Hive {
     pub(crate) ground: Ground,
-    pub(crate) tickets: Tickets,
-    pub(crate) registry: Registry,
-    pub(crate) orchestration: Orchestration,
-    pub(crate) intake: PlanIntake,
+    pub(crate) tickets: Option<Tickets>,
+    pub(crate) registry: Option<Registry>,
+    pub(crate) orchestration: Option<Orchestration>,
+    pub(crate) neighbours: Neighbours,
 }
 
 impl Hive {
-    /// Puts the contexts onto the databases.
+    /// Puts the contexts onto the databases that are open, and makes them known to each other.
     pub(crate) fn new(
         stores: &Stores,
         settings: &Settings,
         observer: Arc<dyn FlowObserver>,
-    ) -> Result<Self, RegistryError> {
+    ) -> Result<Self, Failure> {
         let ground = Ground::real();
-        let tickets = tickets::context(stores, &ground);
-        let registry = registry::context(stores, &ground, settings.registry.terms()?);
-        let config = settings.orchestration.config();
-        let orchestration = orchestration::context(stores, &ground, &tickets, &registry, observer, config);
-        let intake = PlanIntake::new(orchestration.validate.clone());
-        Ok(Hive { ground, tickets, registry, orchestration, intake })
+        let terms = settings.registry.terms().map_err(|error| Failure::Defect(error.into()))?;
+        let tickets = stores.tickets.as_ref().map(|database| tickets::context(database, &ground));
+        let registry = stores.registry.as_ref().map(|database| registry::context(database, &ground, terms));
+        let neighbours = Neighbours::new(tickets.as_ref(), registry.as_ref(), &settings.peers)?;
+        let orchestration = stores.orchestration.as_ref().map(|database| {
+            let config = settings.orchestration.config();
+            orchestration::context(database, &ground, &neighbours, observer, config)
+        });
+        Ok(Hive { ground, tickets, registry, orchestration, neighbours })
     }
 
-    /// What goes on beside the flows, wherever they run.
-    pub(crate) fn keep_going(&self, settings: &Settings, agents: Agents, background: &mut Background) {
-        let follow = self.orchestration.agents.clone();
-        background.keep("following agents", move |_| {
-            let follow = follow.clone();
-            async move { follow.execute().await }
-        });
-        let (registry, ground) = (self.registry.clone(), self.ground.clone());
-        let every_ms = settings.registry.sweep_every_ms();
+    /// What goes on beside the flows.
+    pub(crate) fn keep_going(&self, settings: &Settings, background: &mut Background) {
+        if let Some(orchestration) = &self.orchestration {
+            let follow = orchestration.agents.clone();
+            background.keep("following agents", move |_| {
+                let follow = follow.clone();
+                async move { follow.execute().await }
+            });
+        }
+        let Some(registry) = self.registry.clone() else { return };
+        let (ground, every_ms) = (self.ground.clone(), settings.registry.sweep_every_ms());
         background.keep("looking for silent agents", move |_| {
             let (registry, ground) = (registry.clone(), ground.clone());
             async move {
@@ -92,21 +101,22 @@ impl Hive {
                 }
             }
         });
-        for agent in agents.into_hosts() {
-            background.keep("an agent", move |again| agent.run(again));
-        }
     }
 
     /// Keeps the counts of what there is up to date.
     pub(crate) fn count(&self, background: &mut Background) {
-        let (tickets, registry) = (self.tickets.clone(), self.registry.clone());
-        background.keep("counting tickets", move |_| count_tickets(tickets.clone()));
-        background.keep("counting agents", move |_| count_agents(registry.clone()));
+        if let Some(tickets) = self.tickets.clone() {
+            background.keep("counting tickets", move |_| count_tickets(tickets.clone()));
+        }
+        if let Some(registry) = self.registry.clone() {
+            background.keep("counting agents", move |_| count_agents(registry.clone()));
+        }
     }
 
     /// Takes up every open flow, and each one submitted from now on.
     pub(crate) fn supervise(&self, background: &mut Background) {
-        let supervisor = self.orchestration.supervisor.clone();
+        let Some(orchestration) = &self.orchestration else { return };
+        let supervisor = orchestration.supervisor.clone();
         background.keep("the flows", move |_| {
             let supervisor = supervisor.clone();
             async move { supervisor.execute().await }

@@ -1,29 +1,26 @@
-//! The orchestration context, its neighbours in the same process.
+//! The orchestration context.
 
 use std::sync::Arc;
 
 use hive_application::orchestration::{Config, Dependencies, FlowObserver, Orchestration};
-use hive_application::registry::Registry;
-use hive_application::tickets::Tickets;
-use hive_peers::in_process::{RegistryPeer, TicketPeer};
+use hive_sql::OrchestrationDatabase;
 
 use super::Ground;
-use super::stores::Stores;
+use super::neighbours::Neighbours;
 use crate::telemetry::orchestration::{MeasuredAgents, MeasuredJournal, MeasuredTickets};
 
-/// The context on its database.
+/// The context on its database, with its neighbours.
 pub(super) fn context(
-    stores: &Stores,
+    database: &OrchestrationDatabase,
     ground: &Ground,
-    tickets: &Tickets,
-    registry: &Registry,
+    neighbours: &Neighbours,
     observer: Arc<dyn FlowObserver>,
     config: Config,
 ) -> Orchestration {
     let dependencies = Dependencies {
-        journal: Arc::new(MeasuredJournal::new(stores.orchestration.journal())),
-        tickets: Arc::new(MeasuredTickets::new(Arc::new(TicketPeer::new(tickets.clone())))),
-        agents: Arc::new(MeasuredAgents::new(Arc::new(RegistryPeer::new(registry.clone())))),
+        journal: Arc::new(MeasuredJournal::new(database.journal())),
+        tickets: Arc::new(MeasuredTickets::new(Arc::clone(&neighbours.gateway))),
+        agents: Arc::new(MeasuredAgents::new(Arc::clone(&neighbours.directory))),
         clock: Arc::clone(&ground.clock),
         timer: Arc::clone(&ground.timer),
         ids: Arc::clone(&ground.ids),

@@ -24,6 +24,9 @@ type Row = (Reach, &'static str, &'static str, &'static [&'static str], &'static
 /// What an adapter may see of the hexagon.
 const INSIDE: &[&str] = &["hive-domain", "hive-application", "hive-proto"];
 
+/// What an adapter that speaks gRPC may see: also how values become messages.
+const OVER_GRPC: &[&str] = &["hive-domain", "hive-application", "hive-proto", "hive-wire"];
+
 #[rustfmt::skip]
 const CRATES: &[Row] = &[
     (Reach::Pure,  "hive-domain",       "domain",               &[], &[]),
@@ -31,21 +34,24 @@ const CRATES: &[Row] = &[
     (Reach::Row,   "hive-proto",        "proto",                &[], &["prost", "protox", "tonic"]),
     (Reach::Row,   "hive-migration",    "migration",            &[], &["sea-orm"]),
     (Reach::Row,   "hive-jwt",          "infrastructure/jwt",   &["hive-domain", "hive-application"], &["jsonwebtoken"]),
-    (Reach::Row,   "hive-peers",        "infrastructure/peers", INSIDE, &[]),
+    (Reach::Row,   "hive-peers",        "infrastructure/peers", OVER_GRPC, &["prost", "tonic"]),
     (Reach::Row,   "hive-sql",          "infrastructure/sql",
         &["hive-domain", "hive-application", "hive-proto", "hive-migration"], &["sea-orm", "sqlx", "tokio"]),
     (Reach::Row,   "hive-agent",        "interface/agent",      INSIDE, &[]),
     (Reach::Row,   "hive-events",       "interface/events",     INSIDE, &[]),
-    (Reach::Row,   "hive-grpc",         "interface/grpc",       INSIDE, &["prost", "tonic"]),
+    (Reach::Row,   "hive-grpc",         "interface/grpc",       OVER_GRPC, &["prost", "tonic"]),
     (Reach::Row,   "hive-grpc-kit",     "interface/grpc-kit",   &[], &[
-        "hyper", "jsonwebtoken", "metrics", "prost", "protox", "tokio", "tonic", "tower",
+        "h2", "hyper", "jsonwebtoken", "metrics", "prost", "protox", "rustls", "tokio", "tonic", "tower",
     ]),
     (Reach::Row,   "hive-http",         "interface/http",       INSIDE, &["axum", "tower"]),
+    (Reach::Row,   "first-service",     "examples/first-service", &["hive-grpc-kit"], &["prost", "protox", "tokio", "tonic"]),
+    (Reach::Row,   "hive-wire",         "wire",                 INSIDE, &["prost", "tonic"]),
     (Reach::Whole, "hive-server",       "interface/server",     &[], &[]),
     (Reach::Row,   "hive-architecture", "tests/architecture",   &[], &[]),
     (Reach::Whole, "hive-bench",        "tests/benches",        &[], &[]),
     (Reach::Whole, "hive-contract",     "tests/contract",       &[], &[]),
     (Reach::Whole, "hive-it",           "tests/it",             &[], &[]),
+    (Reach::Row,   "hive-postgres",     "tests/postgres",       &[], &["tempfile"]),
     (Reach::Whole, "xtask",             "xtask",                &[], &[]),
 ];
 

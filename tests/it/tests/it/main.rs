@@ -8,6 +8,7 @@ mod logs;
 mod metrics;
 mod output;
 mod remembered;
+mod roles;
 mod signals;
 mod traces;
 mod up;

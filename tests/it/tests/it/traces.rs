@@ -6,6 +6,7 @@ use hive_it::collector::{Collector, Span};
 use hive_it::folder::temporary;
 use hive_it::plan;
 use hive_it::random::Random;
+use hive_it::roles::Processes;
 use hive_it::up::{Up, up};
 use hive_proto::grpc::neural_hive::orchestration::SubmissionStatus;
 use tokio::runtime::Runtime;
@@ -71,7 +72,7 @@ fn a_plan_is_one_trace_down_to_the_work_of_the_agents() {
     let work = named("worker.execute_ticket");
     let tickets: HashSet<_> = work.iter().map(|span| span.attribute("neural.hive.ticket.id")).collect();
     assert_eq!(tickets.len(), 6, "at least one a ticket");
-    assert!(work.iter().all(|span| span.service == "worker-agent" && parent(span) == submit.name));
+    assert!(work.iter().all(|span| span.service == "hive-agent" && parent(span) == submit.name));
     // A search for agents is the registry's, and belongs to the flow that needed it.
     let search = named("discover_agents")[0];
     assert_eq!((search.service.as_str(), parent(search)), ("service-registry", "orchestration_workflow.run"));
@@ -86,4 +87,36 @@ fn without_an_address_nothing_is_exported_and_the_trace_is_kept() {
     let tickets: serde_json::Value = serde_json::from_str(&tickets).expect("JSON");
     let ticket = &tickets["tickets"][0];
     assert_eq!((&ticket["trace_id"], &ticket["span_id"]), (&TRACE.into(), &CALLER.into()));
+}
+
+#[test]
+fn a_plan_is_one_trace_across_four_processes() {
+    let (data, plans) = (temporary(), temporary());
+    let message = plan::layered("far", 2, 2, &mut Random::new(7));
+    let file = plan::write(plans.path(), "far.json", message.to_string());
+    let runtime = Runtime::new().expect("threads");
+    let collector = runtime.block_on(Collector::start());
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let processes = Processes::start_with(data.path(), &settings);
+    let _ = processes.submit(&file).finish().exits_with(0);
+    processes.end_all();
+
+    let spans = collector.spans();
+    let flow = spans.iter().find(|span| span.name == "orchestration_workflow.run").expect("the flow");
+    let trace: Vec<&Span> = spans.iter().filter(|span| span.trace_id == flow.trace_id).collect();
+    let named = |name: &str| trace.iter().find(|span| span.name == name);
+    let insert = named("postgres.insert").expect("an insert");
+    let create = named("grpc.CreateTicket").expect("a call");
+    let served = trace.iter().find(|span| span.span_id == insert.parent).expect("a call that was served");
+    assert_eq!(
+        (served.parent.as_str(), served.attribute("rpc.system")),
+        (create.span_id.as_str(), Some("grpc"))
+    );
+    assert_eq!(
+        (create.service.as_str(), served.service.as_str()),
+        ("orchestrator-dynamic", "execution-ticket-service")
+    );
+    assert_eq!(named("discover_agents").expect("a search").service, "service-registry");
+    assert_eq!(named("worker.execute_ticket").expect("work").service, "hive-agent");
 }

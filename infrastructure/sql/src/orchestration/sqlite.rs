@@ -1,41 +1,12 @@
-//! Journal writes as a batch of the writer.
+//! Journal writes as a batch of the writer on SQLite.
 
 use hive_application::orchestration::{FlowOpening, JournalWrite, OutboxMessage};
+use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
+use super::operation::{Answer, ENTRY, Entry, FLOW, MESSAGE, Operation, entry_rows, flow_row, message_row};
 use crate::statement::{BEGIN, COMMIT, Cell, Script, Shape};
 use crate::writer::{self, Batch, Failure};
-
-/// One write.
-#[derive(Debug)]
-pub(super) enum Operation {
-    Open(FlowOpening),
-    Append(JournalWrite),
-    Publish(Vec<OutboxMessage>),
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// Whether the flow is new.
-    Opened(bool),
-    Appended,
-    /// There is no such flow, or it has ended: nothing was written.
-    NotOpen,
-}
-
-const FLOW: [&str; 8] = [
-    "workflow_id",
-    "plan_id",
-    "plan_hash",
-    "plan",
-    "sla_default_timeout_ms",
-    "sla_min_timeout_ms",
-    "sla_timeout_multiplier",
-    "opened_at",
-];
-const ENTRY: [&str; 4] = ["workflow_id", "kind", "payload", "at"];
-const MESSAGE: [&str; 5] = ["message_id", "topic", "key", "payload", "at"];
 
 /// The statements of this database.
 #[derive(Debug)]
@@ -62,16 +33,7 @@ impl Store {
     }
 
     async fn open(&self, connection: &mut SqliteConnection, flow: &FlowOpening) -> Result<bool, Failure> {
-        let row: [Cell; FLOW.len()] = [
-            flow.workflow_id.as_str().into(),
-            flow.plan_id.as_str().into(),
-            flow.plan_hash.as_str().into(),
-            flow.plan.to_string().into(),
-            flow.sla.default_timeout_ms.into(),
-            flow.sla.min_timeout_ms.into(),
-            flow.sla.timeout_multiplier.into(),
-            flow.opened_at.millis().into(),
-        ];
+        let row = flow_row(flow);
         let bound = self.open.bind(1, &mut [&mut row.iter()])?;
         Ok(bound.run(connection).await?.last().is_some_and(|done| done.rows_affected() == 1))
     }
@@ -194,26 +156,6 @@ fn entries() -> Shape {
     }
 }
 
-type Entry = [Cell; ENTRY.len()];
-
-fn entry_rows(write: &JournalWrite) -> impl Iterator<Item = Entry> {
-    let workflow_id = Cell::from(write.workflow_id.as_str());
-    write.entries.iter().map(move |entry| {
-        let payload = entry.payload.to_string().into();
-        [workflow_id.clone(), entry.kind.as_str().into(), payload, write.at.millis().into()]
-    })
-}
-
-fn message_row(message: &OutboxMessage) -> [Cell; MESSAGE.len()] {
-    [
-        message.message_id.as_str().into(),
-        message.topic.as_str().into(),
-        message.key.as_str().into(),
-        message.payload.to_string().into(),
-        message.at.millis().into(),
-    ]
-}
-
 /// The writes and messages of a batch that opens no flow, ends none, and asks about none without writing to it.
 fn usual(operations: &[Operation]) -> Option<(Vec<&JournalWrite>, Vec<OutboxMessage>)> {
     let mut writes = Vec::with_capacity(operations.len());
@@ -232,6 +174,7 @@ fn usual(operations: &[Operation]) -> Option<(Vec<&JournalWrite>, Vec<OutboxMess
 }
 
 impl Batch for Store {
+    type Engine = Sqlite;
     type Operation = Operation;
     type Answer = Answer;
     type Outcome = Vec<Answer>;
@@ -251,9 +194,5 @@ impl Batch for Store {
 
     fn committed(&mut self, _operations: Vec<Operation>, answers: Vec<Answer>) -> Vec<Answer> {
         answers
-    }
-
-    async fn find_track(&mut self, _connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        Ok(())
     }
 }

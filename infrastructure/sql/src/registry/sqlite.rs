@@ -1,30 +1,12 @@
-//! Agent writes as a batch of the writer.
+//! Agent writes as a batch of the writer on SQLite.
 
-use hive_domain::time::Timestamp;
+use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 
 use super::mapping::COLUMNS;
+use super::operation::{Answer, Operation};
 use crate::statement::{Cell, Script, Shape};
 use crate::writer::{self, Batch, Failure};
-
-/// One write.
-#[derive(Debug)]
-pub(super) enum Operation {
-    /// A record nobody has.
-    Insert([Cell; COLUMNS.len()]),
-    /// The record whose revision is `expected`.
-    Replace { expected: u64, row: [Cell; COLUMNS.len()] },
-    /// Records retired before this are deleted, so many at most.
-    Forget { retired_before: Timestamp, limit: usize },
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// Whether it was written: somebody else was there before otherwise.
-    Written(bool),
-    Forgotten(u64),
-}
 
 /// The statements of this database.
 #[derive(Debug)]
@@ -46,6 +28,7 @@ fn wrote_one(results: &[SqliteQueryResult]) -> bool {
 }
 
 impl Batch for Store {
+    type Engine = Sqlite;
     type Operation = Operation;
     type Answer = Answer;
     type Outcome = Vec<Answer>;
@@ -87,9 +70,5 @@ impl Batch for Store {
 
     fn committed(&mut self, _operations: Vec<Operation>, answers: Vec<Answer>) -> Vec<Answer> {
         answers
-    }
-
-    async fn find_track(&mut self, _connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        Ok(())
     }
 }

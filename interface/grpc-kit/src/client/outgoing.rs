@@ -1,0 +1,49 @@
+//! The record of one outgoing call, opened by the outermost layer and carried in the request's extensions to the
+//! layers below, attempt after attempt.
+
+use std::sync::Arc;
+
+use http::Request;
+use tokio::time::Instant;
+
+use crate::{
+    call::Call,
+    methods::{Method, MethodId, Methods},
+};
+
+/// One call, however many attempts it takes.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    method: MethodId,
+    methods: Arc<Methods>,
+    /// When the caller stops waiting.
+    pub(super) deadline: Option<Instant>,
+    /// The served call on whose behalf this one is made.
+    pub(super) on_behalf: Option<Arc<Call>>,
+}
+
+impl Outgoing {
+    /// The call of this request. The caller is the served call in the request's extensions, else the one whose
+    /// [scope](Call::scope) this task is in.
+    pub(super) fn open<B>(request: &Request<B>, methods: &Arc<Methods>) -> Self {
+        let on_behalf = request.extensions().get::<Arc<Call>>().cloned().or_else(Call::current);
+        let method = methods.resolve(request.uri().path());
+        Self { method, methods: Arc::clone(methods), deadline: None, on_behalf }
+    }
+
+    /// The record a layer above opened.
+    pub(super) fn of<B>(request: &Request<B>, methods: &Arc<Methods>) -> Arc<Self> {
+        match request.extensions().get::<Arc<Self>>() {
+            Some(outgoing) => Arc::clone(outgoing),
+            None => Arc::new(Self::open(request, methods)),
+        }
+    }
+
+    pub(super) fn method_id(&self) -> MethodId {
+        self.method
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        self.methods.get(self.method)
+    }
+}

@@ -1,0 +1,100 @@
+//! The client's side: whom it trusts, and its own certificate when servers want one.
+
+use std::{error::Error, path::PathBuf, sync::Arc};
+
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
+};
+
+use super::{
+    HTTP_2,
+    files::{Material, Reloading, TlsError},
+    provider,
+};
+
+/// `GRPC__CLIENT__TLS__*`; used for targets with `https` in their URL.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientTlsConfig {
+    /// `CA`: PEM file with the authorities to trust; by default the system's.
+    pub ca: Option<PathBuf>,
+    /// `CERT`: PEM file with the client's own certificate, for servers that want one.
+    pub cert: Option<PathBuf>,
+    /// `KEY`: PEM file with the certificate's private key.
+    pub key: Option<PathBuf>,
+    /// `SERVER_NAME`: the name the server's certificate must have; by default the target's first host.
+    pub server_name: Option<String>,
+}
+
+/// The client's side of handshakes with one target.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientTls {
+    config: Arc<Reloading<ClientConfig>>,
+    name: ServerName<'static>,
+}
+
+impl ClientTls {
+    /// Reads the files.
+    pub(crate) fn new(config: &ClientTlsConfig, host: &str) -> Result<Self, TlsError> {
+        let name = config.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).map_err(|error| TlsError::Unusable {
+            setting: "GRPC__CLIENT__TLS__SERVER_NAME",
+            problem: error.to_string(),
+        })?;
+        let files = [
+            ("GRPC__CLIENT__TLS__CERT", config.cert.clone()),
+            ("GRPC__CLIENT__TLS__KEY", config.key.clone()),
+            ("GRPC__CLIENT__TLS__CA", config.ca.clone()),
+        ];
+        Ok(Self { config: Arc::new(Reloading::new(files, make)?), name })
+    }
+
+    /// The handshake with a server. Connections are few, so the files are looked at for each of them.
+    pub(crate) async fn connect(
+        &self,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Box<dyn Error + Send + Sync>> {
+        if let Err(error) = self.config.reload().await {
+            tracing::warn!(%error, "the client's certificates were not replaced");
+        }
+        let stream = TlsConnector::from(self.config.current()).connect(self.name.clone(), stream).await?;
+        if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+            Ok(stream)
+        } else {
+            Err("the server does not speak HTTP/2".into())
+        }
+    }
+}
+
+fn make(material: &Material) -> Result<ClientConfig, TlsError> {
+    const CA: &str = "GRPC__CLIENT__TLS__CA";
+    let mut roots = RootCertStore::empty();
+    let authorities = match material.authorities()? {
+        Some(authorities) => authorities,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    // Systems carry authorities that are no certificates by today's rules; the others serve.
+    let (added, _) = roots.add_parsable_certificates(authorities);
+    if added == 0 {
+        return Err(TlsError::Unusable { setting: CA, problem: "nobody to trust".to_owned() });
+    }
+    let unusable = |setting| {
+        move |error: tokio_rustls::rustls::Error| TlsError::Unusable { setting, problem: error.to_string() }
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(unusable(CA))?
+        .with_root_certificates(roots);
+    let mut config = match material.identity()? {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(unusable("GRPC__CLIENT__TLS__CERT"))?
+        }
+    };
+    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,135 @@
+//! The server's side: its certificate, and the clients' when they have to have one.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        pki_types::CertificateDer,
+        server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
+    },
+    server::TlsStream,
+};
+
+use super::{
+    HTTP_2,
+    files::{Material, Reloading, TlsError},
+    provider,
+};
+
+/// How long a client may take for the handshake.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `GRPC__SERVER__TLS__*`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerTlsConfig {
+    /// `CERT`: PEM file with the server's certificate and those between it and its authority. With it, only TLS is
+    /// spoken.
+    pub cert: Option<PathBuf>,
+    /// `KEY`: PEM file with the certificate's private key.
+    pub key: Option<PathBuf>,
+    /// `CLIENT_CA`: PEM file with the authorities one of which must have signed the client's certificate. With it,
+    /// clients need one, and who has one with a SPIFFE id needs no token.
+    pub client_ca: Option<PathBuf>,
+    /// `RELOAD_SECONDS`, at least 1: how often the files are looked at for a change.
+    pub reload_seconds: u64,
+}
+
+impl Default for ServerTlsConfig {
+    fn default() -> Self {
+        Self { cert: None, key: None, client_ca: None, reload_seconds: 30 }
+    }
+}
+
+/// The server's side of handshakes.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerTls {
+    config: Arc<Reloading<ServerConfig>>,
+    every: Duration,
+}
+
+impl ServerTls {
+    /// Reads the files; `None` when TLS is not configured.
+    pub(crate) fn new(config: &ServerTlsConfig) -> Result<Option<Self>, TlsError> {
+        if config.cert.is_none() && config.key.is_none() && config.client_ca.is_none() {
+            return Ok(None);
+        }
+        let files = [
+            ("GRPC__SERVER__TLS__CERT", config.cert.clone()),
+            ("GRPC__SERVER__TLS__KEY", config.key.clone()),
+            ("GRPC__SERVER__TLS__CLIENT_CA", config.client_ca.clone()),
+        ];
+        let every = Duration::from_secs(config.reload_seconds.max(1));
+        Ok(Some(Self { config: Arc::new(Reloading::new(files, make)?), every }))
+    }
+
+    /// The handshake with one client; `None` when it fails or takes too long.
+    pub(crate) async fn accept<I>(&self, io: I) -> Option<TlsStream<I>>
+    where
+        I: AsyncRead + AsyncWrite + Unpin,
+    {
+        let handshake = TlsAcceptor::from(self.config.current()).accept(io);
+        match tokio::time::timeout(PATIENCE, handshake).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Reads the files again and again, for as long as it is polled.
+    pub(crate) async fn keep_up_to_date(&self) {
+        loop {
+            tokio::time::sleep(self.every).await;
+            match self.config.reload().await {
+                Ok(true) => tracing::info!("the server's certificate was replaced"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "the server's certificate was not replaced"),
+            }
+        }
+    }
+}
+
+fn make(material: &Material) -> Result<ServerConfig, TlsError> {
+    const CERT: &str = "GRPC__SERVER__TLS__CERT";
+    let (chain, key) = material.identity()?.ok_or(TlsError::Missing { setting: CERT })?;
+    let clients = clients(material)?;
+    let unusable =
+        |error: tokio_rustls::rustls::Error| TlsError::Unusable { setting: CERT, problem: error.to_string() };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    Ok(config)
+}
+
+fn clients(material: &Material) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    const CLIENT_CA: &str = "GRPC__SERVER__TLS__CLIENT_CA";
+    let Some(authorities) = material.authorities()? else { return Ok(Arc::new(NoClientAuth)) };
+    let unusable = |problem: String| TlsError::Unusable { setting: CLIENT_CA, problem };
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority).map_err(|error| unusable(error.to_string()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    verifier.map_err(|error| unusable(error.to_string()))
+}
+
+/// The SPIFFE id of a verified client certificate: its one URI name, if that is one (SPIFFE X.509-SVID, section 2).
+pub(crate) fn spiffe_id(certificates: Option<&[CertificateDer<'_>]>) -> Option<String> {
+    let first = certificates?.first()?;
+    let certificate = webpki::EndEntityCert::try_from(first).ok()?;
+    let mut names = certificate.valid_uri_names();
+    let id = names.next().filter(|name| name.starts_with("spiffe://"))?;
+    // More than one makes it no SVID.
+    names.next().is_none().then(|| id.to_owned())
+}

@@ -1,0 +1,6 @@
+//! The client factory's channels, over real sockets.
+
+mod backend;
+mod calls;
+mod failing;
+mod retries;

@@ -1,0 +1,49 @@
+//! Where the other roles are, when they are served by other processes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::fields::{port, text, whole};
+
+/// Settings of the way to other roles. A field is called as its plain name in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerSettings {
+    #[serde(deserialize_with = "host")]
+    execution_ticket_service_host: String,
+    #[serde(deserialize_with = "port")]
+    execution_ticket_service_port: u16,
+    #[serde(deserialize_with = "host")]
+    service_registry_host: String,
+    #[serde(deserialize_with = "port")]
+    service_registry_port: u16,
+    #[serde(deserialize_with = "whole::<_, _, 1, 300>")]
+    service_registry_timeout_seconds: u64,
+}
+
+impl PeerSettings {
+    /// Where the tickets are.
+    pub(crate) fn tickets(&self) -> String {
+        format!("http://{}:{}", self.execution_ticket_service_host, self.execution_ticket_service_port)
+    }
+
+    /// Where the registry is.
+    pub(crate) fn registry(&self) -> String {
+        format!("http://{}:{}", self.service_registry_host, self.service_registry_port)
+    }
+
+    /// How long the registry may take to answer.
+    pub(crate) fn registry_timeout(&self) -> Duration {
+        Duration::from_secs(self.service_registry_timeout_seconds)
+    }
+}
+
+/// A name or an address, one of version 6 in brackets.
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    use serde::de::Error;
+    let host = text(deserializer)?;
+    let is_host = http::uri::Authority::try_from(host.as_str())
+        .is_ok_and(|authority| authority.host() == host && !host.is_empty());
+    is_host.then_some(host).ok_or_else(|| D::Error::custom("must be a host name or an IP address"))
+}

@@ -1,0 +1,103 @@
+//! Stores in a schema of their own.
+
+use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hive_application::orchestration::Journal;
+use hive_application::registry::AgentRepository;
+use hive_contract::fixture::{AgentFixture, JournalFixture, OpenTickets, TicketFixture};
+use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, Server, TicketDatabase};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// A schema of the server, dropped at the end.
+pub(crate) struct PostgresFixture {
+    server: String,
+    schema: String,
+}
+
+impl PostgresFixture {
+    /// A new schema; none where there is no server.
+    pub(crate) async fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let Some(server) = env::var_os(hive_postgres::URL) else {
+            assert!(env::var_os("CI").is_none(), "{} names no server", hive_postgres::URL);
+            return None;
+        };
+        // The server may be one that lives on.
+        let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        let schema = format!("contract_{moment}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let fixture = PostgresFixture { server: server.into_string().unwrap(), schema };
+        let mut connection = PgConnection::connect(&fixture.server).await.unwrap();
+        let create = format!("CREATE SCHEMA {}", fixture.schema);
+        sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
+        Some(fixture)
+    }
+
+    /// The URL of the schema.
+    pub(crate) fn url(&self) -> String {
+        format!("{}?options=-csearch_path%3D{}", self.server, self.schema)
+    }
+
+    /// A name nobody else has.
+    pub(crate) fn name(&self) -> &str {
+        &self.schema
+    }
+
+    /// Little is kept in memory, so that the other way is taken often.
+    pub(crate) fn config(&self) -> Config {
+        Config { hot_tickets: 16, ..Config::postgres(Server::from_url(&self.url()).unwrap()) }
+    }
+
+    /// A connection beside the store.
+    pub(crate) async fn beside(&self) -> PgConnection {
+        PgConnection::connect(&self.url()).await.unwrap()
+    }
+}
+
+impl Drop for PostgresFixture {
+    fn drop(&mut self) {
+        let (server, drop) = (self.server.clone(), format!("DROP SCHEMA {} CASCADE", self.schema));
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&server).await.unwrap();
+                sqlx::query(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
+            });
+        });
+        // A test that failed has said why.
+        let _ = dropped.join();
+    }
+}
+
+#[async_trait]
+impl TicketFixture for PostgresFixture {
+    async fn open(&self) -> OpenTickets {
+        let database = TicketDatabase::open(&self.config()).await.unwrap();
+        OpenTickets {
+            repository: database.repository(),
+            log: database.log(),
+            close: async move { database.close().await.unwrap() }.boxed(),
+        }
+    }
+}
+
+#[async_trait]
+impl JournalFixture for PostgresFixture {
+    async fn open(&self) -> (Arc<dyn Journal>, BoxFuture<'static, ()>) {
+        let database = OrchestrationDatabase::open(&self.config()).await.unwrap();
+        (database.journal(), async move { database.close().await.unwrap() }.boxed())
+    }
+}
+
+#[async_trait]
+impl AgentFixture for PostgresFixture {
+    async fn open(&self) -> (Arc<dyn AgentRepository>, BoxFuture<'static, ()>) {
+        let database = RegistryDatabase::open(&self.config()).await.unwrap();
+        (database.repository(), async move { database.close().await.unwrap() }.boxed())
+    }
+}

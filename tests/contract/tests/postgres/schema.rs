@@ -1,0 +1,85 @@
+//! The schemas: made once, whoever comes first, from any state.
+
+use futures_util::future::join_all;
+use hive_application::error::ErrorKind;
+use hive_contract::fixture::{AgentFixture, JournalFixture, TicketFixture};
+use hive_contract::samples::{plan, ticket};
+use hive_migration::{MigratorTrait, orchestration, registry, tickets};
+use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, Server, TicketDatabase};
+use sea_orm::Database;
+
+use crate::scratch;
+
+/// Ten processes start at once on an empty database: each of them works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_starts_at_once_make_one_schema() {
+    let fixture = scratch!();
+    let starts = (0..10).map(|n| {
+        let config = fixture.config();
+        tokio::spawn(async move {
+            let database = TicketDatabase::open(&config).await.unwrap();
+            database.repository().create(vec![ticket(&plan("p"), &format!("t{n}"))]).await.unwrap();
+            database
+        })
+    });
+    let databases: Vec<_> = join_all(starts.collect::<Vec<_>>()).await;
+    for database in databases {
+        database.unwrap().close().await.unwrap();
+    }
+    let mut beside = fixture.beside().await;
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM ticket_history").fetch_one(&mut beside).await.unwrap();
+    assert_eq!(count, 10);
+}
+
+async fn is_made_from_any_state<M: MigratorTrait>() {
+    for done in 0..=u32::try_from(M::migrations().len()).unwrap() {
+        let fixture = scratch!();
+        let database = Database::connect(fixture.url()).await.unwrap();
+        M::up(&database, Some(done)).await.unwrap();
+        hive_migration::apply::<M>(&database).await.unwrap();
+        hive_migration::apply::<M>(&database).await.unwrap();
+        let mut beside = fixture.beside().await;
+        let steps: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM seaql_migrations").fetch_one(&mut beside).await.unwrap();
+        assert_eq!(usize::try_from(steps).unwrap(), M::migrations().len());
+        database.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_schema_is_made_from_any_state() {
+    is_made_from_any_state::<tickets::Schema>().await;
+    is_made_from_any_state::<orchestration::Schema>().await;
+    is_made_from_any_state::<registry::Schema>().await;
+}
+
+/// Contexts do not share a database.
+#[tokio::test]
+async fn a_database_of_another_context_is_refused() {
+    let fixture = scratch!();
+    let (_, close) = AgentFixture::open(&fixture).await;
+    close.await;
+    assert!(TicketDatabase::open(&fixture.config()).await.is_err());
+    let fixture = scratch!();
+    TicketFixture::open(&fixture).await.close.await;
+    assert!(OrchestrationDatabase::open(&fixture.config()).await.is_err());
+    let fixture = scratch!();
+    let (_, close) = JournalFixture::open(&fixture).await;
+    close.await;
+    assert!(RegistryDatabase::open(&fixture.config()).await.is_err());
+}
+
+/// Where nobody listens, and where somebody refuses, opening fails with an error that says neither password nor SQL.
+#[tokio::test]
+async fn an_absent_database_is_unavailable() {
+    let fixture = scratch!();
+    let absent = fixture.url().replace("/postgres?", "/no_such_database?");
+    for url in [absent.as_str(), "postgres://somebody:s3cret@127.0.0.1:1/nothing"] {
+        let config = Config::postgres(Server::from_url(url).unwrap());
+        let error = TicketDatabase::open(&config).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let chain = hive_application::error::chain(&error);
+        assert!(!chain.contains("s3cret") && !format!("{error:?}").contains("s3cret"), "{chain}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Several processes on one database, and a database that fails.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use hive_application::error::{Effect, ErrorKind};
+use hive_application::tickets::Creation;
+use hive_contract::fixture::TicketFixture;
+use hive_contract::samples::{BY, agent, at, content, dispatch_to, plan, ticket};
+use hive_domain::tickets::{Applied, Ticket, TicketStatus};
+use hive_sql::{Config, Server, TicketDatabase};
+use sqlx::{AssertSqlSafe, Executor};
+
+use crate::scratch;
+
+/// INV-4. Four processes create the same plan at once: each ticket is made once, and nobody waits for another in a
+/// circle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_created_by_four_processes_is_made_once() {
+    let fixture = scratch!();
+    let stores = join_all((0..4).map(|_| fixture.open())).await;
+    let created = join_all(stores.iter().enumerate().map(|(n, store)| {
+        let repository = Arc::clone(&store.repository);
+        tokio::spawn(async move {
+            let mut new = 0;
+            for round in 0..10 {
+                let mut tickets: Vec<_> =
+                    (0..50).map(|task| ticket(&plan("p"), &format!("{round}-{task}"))).collect();
+                tickets.rotate_left(n * 13);
+                let outcome = repository.create(tickets).await.unwrap();
+                new += outcome.iter().filter(|creation| matches!(creation, Creation::Created(_))).count();
+            }
+            new
+        })
+    }))
+    .await;
+    assert_eq!(created.into_iter().map(Result::unwrap).sum::<usize>(), 500);
+    for store in stores {
+        store.close.await;
+    }
+}
+
+/// INV-2. Two processes end the same tickets in two ways, each knowing an older version: one of them does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_race_to_end_the_same_tickets() {
+    let fixture = scratch!();
+    let stores = [fixture.open().await, fixture.open().await];
+    let ids: Vec<_> = (0..40).map(|n| content(&plan("p"), &format!("t{n}")).ticket_id).collect();
+    let tickets = (0..40).map(|n| ticket(&plan("p"), &format!("t{n}"))).collect();
+    stores[0].repository.create(tickets).await.unwrap();
+    let race = ids.iter().flat_map(|id| {
+        stores.iter().enumerate().map(|(n, store)| {
+            let (repository, id) = (Arc::clone(&store.repository), id.clone());
+            tokio::spawn(async move {
+                let mut end = |ticket: &mut Ticket| match n {
+                    0 => ticket.cancel("raced", at(1), BY),
+                    _ => ticket.dispatch(dispatch_to(&agent("w1")), at(1), BY),
+                };
+                (id.clone(), repository.update(&id, &mut end).await)
+            })
+        })
+    });
+    for outcome in join_all(race.collect::<Vec<_>>()).await {
+        let (id, outcome) = outcome.unwrap();
+        // A ticket may be dispatched and then cancelled; never the other way round.
+        match outcome {
+            Ok((_, applied)) => assert_eq!(applied, Applied::Applied),
+            Err(error) => assert_eq!(error.reason(), "INVALID_TRANSITION", "{id}: {error:?}"),
+        }
+    }
+    for (n, id) in ids.iter().enumerate() {
+        let found = stores[n % 2].repository.find(id).await.unwrap().unwrap();
+        assert_eq!(found.status(), TicketStatus::Cancelled);
+        let history = stores[n % 2].repository.history(id).await.unwrap();
+        assert_eq!(history.len() as u64, found.version());
+    }
+    for store in stores {
+        store.close.await;
+    }
+}
+
+/// What the schema refuses fails alone, whatever is committed with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_schema_refuses_fails_alone() {
+    let fixture = scratch!();
+    let store = fixture.open().await;
+    let mut beside = fixture.beside().await;
+    let trap = "CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        IF NEW.task_id LIKE 'bad%' THEN RAISE EXCEPTION 'trapped at a path'; END IF; RETURN NEW; END $$; \
+        CREATE TRIGGER trap BEFORE INSERT ON execution_tickets FOR EACH ROW EXECUTE FUNCTION trap()";
+    sqlx::raw_sql(trap).execute(&mut beside).await.unwrap();
+    let tasks = (0..64).map(|n| {
+        let repository = store.repository.clone();
+        let task = if n % 16 == 0 { format!("bad{n}") } else { format!("good{n}") };
+        tokio::spawn(async move { (n, repository.create(vec![ticket(&plan("p"), &task)]).await) })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        let (n, outcome) = task.await.unwrap();
+        match outcome {
+            Ok(_) => assert_ne!(n % 16, 0),
+            Err(error) => {
+                assert_eq!((n % 16, error.kind()), (0, ErrorKind::Internal));
+                assert_eq!(error.to_string(), "internal error", "no SQL and no path for callers");
+            }
+        }
+    }
+    let mut beside = fixture.beside().await;
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM ticket_outbox").fetch_one(&mut beside).await.unwrap();
+    assert_eq!(count, 60);
+    store.close.await;
+}
+
+/// Every connection is cut, again and again, while callers write: whatever they were told was saved is there, whatever
+/// was told certain not to be is not, and calls succeed again without anything being started anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_connections_lose_nothing() {
+    let fixture = scratch!();
+    let name = fixture.name();
+    let url = format!("{}&application_name={name}", fixture.url());
+    let database = TicketDatabase::open(&Config::postgres(Server::from_url(&url).unwrap())).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(3);
+    let callers = (0..16).map(|caller| {
+        let repository = database.repository();
+        tokio::spawn(async move {
+            let (mut saved, mut certain, mut unknown) = (Vec::new(), Vec::new(), 0);
+            for n in 0.. {
+                if Instant::now() > until {
+                    break;
+                }
+                let task = format!("{caller}-{n}");
+                match repository.create(vec![ticket(&plan("p"), &task)]).await {
+                    Ok(_) => saved.push(task),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                        match error.effect() {
+                            Effect::None => certain.push(task),
+                            Effect::Unknown => unknown += 1,
+                        }
+                    }
+                }
+            }
+            (saved, certain, unknown)
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let mut beside = fixture.beside().await;
+    let cut = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{name}'"
+    );
+    while Instant::now() < until {
+        beside.execute("SELECT pg_sleep(0.2)").await.unwrap();
+        beside.execute(AssertSqlSafe(cut.as_str())).await.unwrap();
+    }
+    let (mut saved, mut certain, mut unknown) = (Vec::new(), Vec::new(), 0);
+    for caller in callers {
+        let told = caller.await.unwrap();
+        saved.extend(told.0);
+        certain.extend(told.1);
+        unknown += told.2;
+    }
+    assert!(saved.len() > 100 && certain.len() + unknown > 0, "{} saved", saved.len());
+    let repository = database.repository();
+    // Connections that were cut only now may still be met.
+    let mut met = 0;
+    for (task, there) in saved.iter().map(|task| (task, true)).chain(certain.iter().map(|task| (task, false)))
+    {
+        let id = content(&plan("p"), task).ticket_id;
+        let found = loop {
+            match repository.find(&id).await {
+                Ok(found) => break found,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
+            }
+            met += 1;
+            assert!(met < 32, "as often as there are connections");
+        };
+        assert_eq!(found.is_some(), there, "{task}");
+    }
+    database.close().await.unwrap();
+}
+
+/// After closing, callers learn that nothing happened.
+#[tokio::test]
+async fn a_closed_database_is_unavailable() {
+    let fixture = scratch!();
+    let store = fixture.open().await;
+    store.close.await;
+    let error = store.repository.create(vec![ticket(&plan("p"), "a")]).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None));
+    let error = store.repository.find(ticket(&plan("p"), "a").id()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}

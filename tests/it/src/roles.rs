@@ -1,0 +1,136 @@
+//! The platform as four processes on one data folder: `hive serve` for each role.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::process::{Finished, Hive, Running};
+
+/// A role of the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The tickets.
+    Tickets,
+    /// The registry.
+    Registry,
+    /// Plans and flows.
+    Orchestration,
+    /// The agents.
+    Agent,
+}
+
+/// Every role, each after those it asks.
+pub const ROLES: [Role; 4] = [Role::Tickets, Role::Registry, Role::Orchestration, Role::Agent];
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Role::Tickets => "tickets",
+            Role::Registry => "registry",
+            Role::Orchestration => "orchestration",
+            Role::Agent => "agent",
+        }
+    }
+}
+
+/// One process and where it answers.
+#[derive(Debug)]
+struct Serving {
+    running: Running,
+    /// None for the agents.
+    grpc: Option<SocketAddr>,
+    http: SocketAddr,
+}
+
+/// The running platform.
+#[derive(Debug)]
+pub struct Processes {
+    /// In the order of [`ROLES`]; none while a role is down.
+    serving: [Option<Serving>; 4],
+    /// The gRPC ports, once they were given.
+    ports: [u16; 4],
+    /// What every process is set to.
+    settings: Vec<(String, String)>,
+}
+
+impl Processes {
+    /// Starts every role on a data folder.
+    pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// Starts every role on a data folder, with these settings.
+    pub fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut processes = Processes { serving: [const { None }; 4], ports: [0; 4], settings };
+        for role in ROLES {
+            processes.start_role(role, data);
+        }
+        processes
+    }
+
+    /// Starts a role, at the port it had before.
+    pub fn start_role(&mut self, role: Role, data: &Path) {
+        let [tickets, registry, ..] = self.ports.map(|port| port.to_string());
+        let hive = Hive::new(["serve", role.word(), "--name", "worker", "--agents", "2"])
+            .data(data)
+            .env("GRPC__SERVER__PORT", &self.ports[role as usize].to_string())
+            .env("HTTP_PORT", "0")
+            .env("PROMETHEUS_PORT", "0")
+            .env("EXECUTION_TICKET_SERVICE_PORT", &tickets)
+            .env("SERVICE_REGISTRY_PORT", &registry);
+        let mut running =
+            self.settings.iter().fold(hive, |hive, (name, value)| hive.env(name, value)).start();
+        let mut address = |name: &str| -> SocketAddr {
+            let line = running.wait_for_line(&format!("hive: {name} serves"));
+            let address = line.trim().rsplit(' ').next().expect("the line ends with the address");
+            address.parse().expect("an address")
+        };
+        let grpc = (role != Role::Agent).then(|| address(role.word()));
+        let http = address("http");
+        if let Some(grpc) = grpc {
+            self.ports[role as usize] = grpc.port();
+        }
+        self.serving[role as usize] = Some(Serving { running, grpc, http });
+    }
+
+    /// `hive plan submit FILE --watch`.
+    pub fn submit(&self, plan: &Path) -> Hive {
+        let server = format!("http://127.0.0.1:{}", self.ports[Role::Orchestration as usize]);
+        Hive::new(["plan".as_ref(), "submit".as_ref(), plan.as_os_str()])
+            .arg("--watch")
+            .arg("--server")
+            .arg(server)
+    }
+
+    /// `hive health` of the three servers.
+    pub fn health(&self) -> Hive {
+        let addresses = self.serving.iter().flatten().filter_map(|serving| serving.grpc);
+        addresses.fold(Hive::new(["health"]), |hive, address| hive.arg("--server").arg(address.to_string()))
+    }
+
+    /// Status and body of GET on the REST port of a role.
+    pub fn get(&self, role: Role, path: &str) -> (u16, String) {
+        let serving = self.serving[role as usize].as_ref().expect("the role is served");
+        crate::up::get(serving.http, path)
+    }
+
+    /// Ends a role with SIGKILL.
+    pub fn kill(&mut self, role: Role) -> Finished {
+        self.serving[role as usize].take().expect("the role is served").running.kill()
+    }
+
+    /// Asks a role to end, and waits for it.
+    pub fn end(&mut self, role: Role) -> Finished {
+        let running = self.serving[role as usize].take().expect("the role is served").running;
+        running.terminate();
+        running.finish()
+    }
+
+    /// Asks every role to end, those that ask others first.
+    pub fn end_all(mut self) {
+        for role in ROLES.into_iter().rev() {
+            let _ = self.end(role).exits_with(0);
+        }
+    }
+}
