@@ -38,7 +38,12 @@ pub struct Up {
 impl Up {
     /// Starts it on a data folder and waits until it serves.
     pub fn start(data: &Path) -> Self {
-        let mut running = up(data).start();
+        Self::of(up(data))
+    }
+
+    /// Starts the platform as the command says, and waits until it serves.
+    pub fn of(hive: Hive) -> Self {
+        let mut running = hive.start();
         let mut address = |name: &str| {
             let line = running.wait_for_line(&format!("hive: {name} serves"));
             let address = line.trim().rsplit(' ').next().expect("the line ends with the address");
@@ -64,6 +69,14 @@ impl Up {
     /// Hands in a plan.
     pub async fn submit(&self, plan: &Value) -> SubmitPlanResponse {
         let request = SubmitPlanRequest { message: plan.to_string().into_bytes() };
+        self.orchestration().await.submit_plan(request).await.expect("an answer").into_inner()
+    }
+
+    /// Hands in a plan as part of a trace.
+    pub async fn submit_traced(&self, plan: &Value, trace_parent: &str) -> SubmitPlanResponse {
+        let message = plan.to_string().into_bytes();
+        let mut request = tonic::Request::new(SubmitPlanRequest { message });
+        request.metadata_mut().insert("traceparent", trace_parent.parse().expect("a header value"));
         self.orchestration().await.submit_plan(request).await.expect("an answer").into_inner()
     }
 
