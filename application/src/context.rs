@@ -16,4 +16,44 @@ impl CallContext {
     pub fn internal(principal: &str) -> Self {
         CallContext { principal: principal.to_owned(), ..CallContext::default() }
     }
+
+    /// The trace and the span to go on from, 32 and 16 hexadecimal digits, where the trace is recorded. What cannot be
+    /// read is none.
+    pub fn sampled_trace(&self) -> Option<(&str, &str)> {
+        let mut parts = self.trace_parent.as_deref()?.split('-');
+        let (_version, trace_id, span_id, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let is_id = |text: &str, length: usize| {
+            text.len() == length
+                && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+                && text.bytes().any(|byte| byte != b'0')
+        };
+        let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+        (sampled && is_id(trace_id, 32) && is_id(span_id, 16)).then_some((trace_id, span_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_gone_on_with_only_where_it_is_recorded() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let read = |trace_parent: String| {
+            let context = CallContext { trace_parent: Some(trace_parent), ..CallContext::default() };
+            context.sampled_trace().map(|(trace_id, span_id)| (trace_id.to_owned(), span_id.to_owned()))
+        };
+        assert_eq!(read(format!("00-{trace}-{span}-01")), Some((trace.to_owned(), span.to_owned())));
+        let zero = "0".repeat(32);
+        for bad in [
+            format!("00-{trace}-{span}-00"),
+            format!("00-{zero}-{span}-01"),
+            format!("00-{trace}-01"),
+            "é".to_owned(),
+        ] {
+            assert_eq!(read(bad.clone()), None, "{bad}");
+        }
+        assert_eq!(CallContext::internal("x").sampled_trace(), None);
+    }
 }

@@ -88,7 +88,7 @@ pub struct TicketCursor {
 pub struct TicketPage {
     /// The tickets of this page.
     pub tickets: Vec<Ticket>,
-    /// All that match; beyond a thousand, as they were a few seconds ago at most.
+    /// All that match.
     pub total: u64,
     /// Behind the last ticket of the page; none when nothing follows.
     pub next: Option<TicketCursor>,

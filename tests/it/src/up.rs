@@ -38,10 +38,10 @@ pub struct Up {
 impl Up {
     /// Starts it on a data folder and waits until it serves.
     pub fn start(data: &Path) -> Self {
-        Up::of(up(data))
+        Self::of(up(data))
     }
 
-    /// Starts a command line made by [`up`] and waits until it serves.
+    /// Starts the platform as the command says, and waits until it serves.
     pub fn of(hive: Hive) -> Self {
         let mut running = hive.start();
         let mut address = |name: &str| {
@@ -69,6 +69,14 @@ impl Up {
     /// Hands in a plan.
     pub async fn submit(&self, plan: &Value) -> SubmitPlanResponse {
         let request = SubmitPlanRequest { message: plan.to_string().into_bytes() };
+        self.orchestration().await.submit_plan(request).await.expect("an answer").into_inner()
+    }
+
+    /// Hands in a plan as part of a trace.
+    pub async fn submit_traced(&self, plan: &Value, trace_parent: &str) -> SubmitPlanResponse {
+        let message = plan.to_string().into_bytes();
+        let mut request = tonic::Request::new(SubmitPlanRequest { message });
+        request.metadata_mut().insert("traceparent", trace_parent.parse().expect("a header value"));
         self.orchestration().await.submit_plan(request).await.expect("an answer").into_inner()
     }
 

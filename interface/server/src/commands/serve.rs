@@ -11,12 +11,12 @@ use crate::cli::{ServeArgs, UpArgs};
 use crate::console::Screen;
 use crate::exit::{Exit, Failure};
 use crate::lock::DataFolder;
-use crate::logging;
 use crate::roles::{Role, Roles};
 use crate::serve::metrics::Metrics;
 use crate::serve::{Plan, Sockets};
 use crate::settings::{Effective, Settings};
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::wire::Hive;
 use crate::wire::agents::Agents;
 use crate::wire::stores::Stores;
@@ -42,8 +42,8 @@ fn serve(
     folder: impl FnOnce() -> Result<DataFolder, crate::lock::FolderError>,
 ) -> Result<Exit, Failure> {
     let screen = Screen::plain();
-    logging::init(settings.log_level, screen.clone());
-    let plan = Plan::check(settings, &roles, effective)?;
+    let telemetry = Telemetry::start(settings, &screen)?;
+    let plan = Plan::check(settings, &roles, effective)?.telling(telemetry.of_servers());
     let folder = folder().map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = Arc::new(Metrics::install()?);
     let process = Process { roles, hosting, settings, screen, folder, metrics };

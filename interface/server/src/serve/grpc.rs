@@ -22,6 +22,7 @@ use hive_proto::grpc::{
 use super::servicer::InCall;
 use crate::exit::Failure;
 use crate::roles::Role;
+use crate::telemetry::Told;
 use crate::wire::Hive;
 
 /// The server of a role; none for one that answers nothing.
@@ -31,8 +32,9 @@ pub(super) fn server(
     environment: Environment,
     hive: &Hive,
     api: Option<&TicketApi>,
+    told: &Told,
 ) -> Result<Option<Server>, Failure> {
-    let builder = ServerBuilder::new(config.clone(), environment);
+    let builder = told.by_grpc(ServerBuilder::new(config.clone(), environment));
     let builder = match (role, &hive.registry, api, &hive.orchestration) {
         (Role::Registry, Some(registry), _, _) => {
             let registry = RegistryService::new(registry.clone());

@@ -35,6 +35,7 @@ use crate::serve::gate::Gate;
 use crate::serve::metrics::Metrics;
 use crate::settings::{Effective, Settings};
 use crate::signals::Signals;
+use crate::telemetry::Told;
 use crate::wire::Hive;
 
 /// What is to be served, checked before anything starts.
@@ -45,6 +46,7 @@ pub(crate) struct Plan {
     ports: Vec<(Port, u16)>,
     gate: Gate,
     token_key: Option<Vec<u8>>,
+    told: Told,
 }
 
 /// What listens on a port.
@@ -76,7 +78,12 @@ impl Plan {
         }
         ports.push((Port::Http("http"), settings.http_port));
         ports.push((Port::Http("metrics"), settings.prometheus_port));
-        Ok(Plan { config, environment, roles: roles.clone(), ports, gate, token_key })
+        Ok(Plan { config, environment, roles: roles.clone(), ports, gate, token_key, told: Told::default() })
+    }
+
+    /// The same, with servers that tell what they do.
+    pub(crate) fn telling(self, told: Told) -> Self {
+        Plan { told, ..self }
     }
 
     /// The threads that serve.
@@ -100,11 +107,19 @@ impl Plan {
         let mut grpc = Vec::new();
         for (port, _) in &self.ports {
             if let Port::Grpc(role, _) = port {
-                grpc.extend(grpc::server(*role, &self.config, self.environment, hive, api.as_ref())?);
+                grpc.extend(grpc::server(
+                    *role,
+                    &self.config,
+                    self.environment,
+                    hive,
+                    api.as_ref(),
+                    &self.told,
+                )?);
             }
         }
         let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
-        let http = http::routers(hive, &self.roles, api, &self.gate, metrics, &reporters);
+        let http = http::routers(hive, &self.roles, api, &self.gate, metrics, &reporters)
+            .map(|routes| self.told.by_http(routes));
         Ok(Servers { grpc, http, drain })
     }
 

@@ -44,6 +44,10 @@ impl<S: Servicer> Service<Request<RequestBody>> for InCall<S> {
         let Some(call) = request.extensions().get::<Arc<Call>>().cloned() else {
             return self.0.call(request);
         };
+        if let Some(trace) = call.trace() {
+            // What follows from the call belongs to its span, not to the caller's.
+            trace.write(request.headers_mut());
+        }
         if let Some(principal) = call.principal() {
             let name = Authenticated(principal.subject().to_owned());
             request.extensions_mut().insert(name);

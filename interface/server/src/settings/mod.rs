@@ -43,7 +43,7 @@ pub(crate) use dump::dump;
 pub(crate) use grpc::GrpcSettings;
 pub(crate) use orchestration::OrchestrationSettings;
 pub(crate) use peers::PeerSettings;
-pub(crate) use process::{Environment, LogLevel};
+pub(crate) use process::{Environment, LogFormat, LogLevel};
 pub(crate) use registry::RegistrySettings;
 pub(crate) use sources::{Origin, Sources};
 pub(crate) use tickets::TicketSettings;
@@ -62,6 +62,18 @@ pub(crate) struct Settings {
     pub(crate) environment: Environment,
     /// What is logged.
     pub(crate) log_level: LogLevel,
+    /// How it is logged; by the environment when none.
+    #[serde(deserialize_with = "process::log_format")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Where spans are exported to; nowhere when none.
+    #[serde(deserialize_with = "process::endpoint")]
+    pub(crate) otel_exporter_endpoint: Option<String>,
+    /// Whether they are.
+    #[serde(deserialize_with = "fields::switch")]
+    pub(crate) otel_enabled: bool,
+    /// Share of the traces begun here that is exported.
+    #[serde(deserialize_with = "fields::number::<_, 0, 1>")]
+    pub(crate) otel_sampling_rate: f64,
     /// Port of the REST interfaces.
     #[serde(deserialize_with = "fields::port")]
     pub(crate) http_port: u16,
@@ -148,6 +160,15 @@ impl Settings {
                 }
             }
         }
+    }
+
+    /// How log lines look.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        let usual = match self.environment {
+            Environment::Development => LogFormat::Text,
+            Environment::Staging | Environment::Production => LogFormat::Json,
+        };
+        self.log_format.unwrap_or(usual)
     }
 
     /// The gRPC port of a role among the roles of a process: of a single one GRPC__SERVER__PORT, unless its own is set.

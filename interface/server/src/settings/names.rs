@@ -3,10 +3,23 @@
 use super::DEFAULTS;
 
 /// Settings of the whole process.
-const PROCESS: &[&str] = &["ENVIRONMENT", "LOG_LEVEL", "HTTP_PORT", "PROMETHEUS_PORT"];
+const PROCESS: &[&str] = &[
+    "ENVIRONMENT",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "OTEL_EXPORTER_ENDPOINT",
+    "OTEL_ENABLED",
+    "OTEL_SAMPLING_RATE",
+    "HTTP_PORT",
+    "PROMETHEUS_PORT",
+];
 
 /// Other names of settings that have a prefix, and their paths.
-const ALIASES: &[(&str, &str)] = &[("JWT_SECRET_KEY", "grpc.server.auth.jwt_secret")];
+const ALIASES: &[(&str, &str)] = &[
+    ("JWT_SECRET_KEY", "grpc.server.auth.jwt_secret"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel_exporter_endpoint"),
+    ("JAEGER_SAMPLING_RATE", "otel_sampling_rate"),
+];
 
 /// Paths of settings that are never shown.
 const SECRETS: &[&str] = &[

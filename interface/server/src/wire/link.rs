@@ -11,6 +11,8 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::Service;
 
+use crate::telemetry::traces;
+
 /// How long opening a connection may take.
 const CONNECTING: Duration = Duration::from_secs(2);
 /// A silent connection with open calls is pinged after this.
@@ -73,7 +75,8 @@ impl Service<Request<Body>> for Link {
         channel.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        traces::inject(request.headers_mut());
         // The one found ready; a caller that did not ask takes any.
         let mut channel = self.picked.take().unwrap_or_else(|| self.channels[0].clone());
         channel.call(request)

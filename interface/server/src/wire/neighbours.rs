@@ -13,6 +13,7 @@ use hive_peers::in_process::{DeskPeer, RegistryPeer, TicketPeer};
 use super::link::{Link, caller};
 use crate::exit::Failure;
 use crate::settings::PeerSettings;
+use crate::telemetry::agents::TracedDesk;
 
 /// How long the tickets may take to answer: a large plan is many rows.
 const TICKETS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,6 +62,7 @@ impl Neighbours {
                 (Arc::new(peer.clone()), Arc::new(peer))
             }
         };
+        let desk: Arc<dyn TicketDesk> = Arc::new(TracedDesk::new(desk));
         Ok(Neighbours { gateway, desk, directory, registry, remote })
     }
 }
