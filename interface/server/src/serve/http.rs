@@ -34,7 +34,7 @@ pub(super) fn ticket_api(
 /// The union of the routes of the roles served, and the metrics alone.
 pub(super) fn routers(
     hive: &Hive,
-    roles: &Roles,
+    (roles, service): (&Roles, &str),
     api: Option<TicketApi>,
     gate: &Gate,
     metrics: &Arc<Metrics>,
@@ -45,11 +45,7 @@ pub(super) fn routers(
         Arc::new(move || metrics.render())
     };
     let platform = Platform {
-        health: Health::new(
-            roles.service(),
-            env!("CARGO_PKG_VERSION"),
-            ready::checks(hive, roles, reporters),
-        ),
+        health: Health::new(service, env!("CARGO_PKG_VERSION"), ready::checks(hive, roles, reporters)),
         scrape: Arc::clone(&scrape),
         metrics: Arc::clone(metrics) as _,
         ids: Arc::clone(&hive.ground.ids),

@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     config: Config,
     environment: Environment,
     roles: Roles,
+    service: String,
     ports: Vec<(Port, u16)>,
     gate: Gate,
     token_key: Option<Vec<u8>>,
@@ -59,6 +60,7 @@ impl Plan {
     pub(crate) fn check(settings: &Settings, roles: &Roles, effective: &Effective) -> Result<Self, Failure> {
         let wrong = |message: String| Failure::Usage(format!("wrong settings\n{message}"));
         let (config, environment) = (settings.grpc.config(), Environment::from(settings.environment));
+        settings.flat.check(roles).map_err(|error| wrong(error.to_string()))?;
         config.check(environment).map_err(|error| wrong(error.to_string()))?;
         let verifier = config.verifier(environment).map_err(|error| wrong(error.to_string()))?;
         let token_key = config.auth.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec());
@@ -66,17 +68,19 @@ impl Plan {
             return Err(wrong("JWT_SECRET_KEY is needed to sign the tokens of tickets".to_owned()));
         }
         let gate = Gate::new(config.auth_mode(environment), verifier.map(Arc::<Verifier>::new));
+        let service = settings.flat.service(roles).unwrap_or(roles.service()).to_owned();
         let mut ports = Vec::new();
         for (role, name) in
             [(Role::Registry, "registry"), (Role::Tickets, "tickets"), (Role::Orchestration, "orchestration")]
         {
             if roles.has(role) && config.enabled {
-                ports.push((Port::Grpc(role, name), settings.grpc_port(role, roles, effective)));
+                let port = settings.grpc_port(role, roles, effective);
+                ports.push((Port::Grpc(role, name), port.map_err(|error| wrong(error.to_string()))?));
             }
         }
         ports.push((Port::Http("http"), settings.http_port));
         ports.push((Port::Http("metrics"), settings.prometheus_port));
-        Ok(Plan { config, environment, roles: roles.clone(), ports, gate, token_key })
+        Ok(Plan { config, environment, roles: roles.clone(), service, ports, gate, token_key })
     }
 
     /// The threads that serve.
@@ -104,7 +108,7 @@ impl Plan {
             }
         }
         let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
-        let http = http::routers(hive, &self.roles, api, &self.gate, metrics, &reporters);
+        let http = http::routers(hive, (&self.roles, &self.service), api, &self.gate, metrics, &reporters);
         Ok(Servers { grpc, http, drain })
     }
 

@@ -17,6 +17,8 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 
+use super::gate::grant;
+
 /// A servicer within the kit's calls.
 #[derive(Clone, Debug)]
 pub(super) struct InCall<S>(S);
@@ -45,8 +47,8 @@ impl<S: Servicer> Service<Request<RequestBody>> for InCall<S> {
             return self.0.call(request);
         };
         if let Some(principal) = call.principal() {
-            let name = Authenticated(principal.subject().to_owned());
-            request.extensions_mut().insert(name);
+            let (name, grant) = (principal.subject().to_owned(), grant(principal));
+            request.extensions_mut().insert(Authenticated { name, grant });
         }
         let answer = self.0.call(request);
         if !call.method().streaming.answers_with_stream() {
