@@ -28,11 +28,13 @@ use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::server::serve::Server;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 use crate::exit::Failure;
 use crate::roles::{Role, Roles};
 use crate::serve::gate::Gate;
 use crate::serve::metrics::Metrics;
+use crate::serve::ready::Check;
 use crate::settings::{Effective, Settings};
 use crate::signals::Signals;
 use crate::wire::Hive;
@@ -94,7 +96,12 @@ impl Plan {
     }
 
     /// The servers around the contexts.
-    pub(crate) fn servers(self, hive: &Hive, metrics: &Arc<Metrics>) -> Result<Servers, Failure> {
+    pub(crate) fn servers(
+        self,
+        hive: &Hive,
+        metrics: &Arc<Metrics>,
+        failed: Arc<Notify>,
+    ) -> Result<Servers, Failure> {
         let drain = self.drain();
         let api = hive.tickets.as_ref().map(|tickets| {
             http::ticket_api(tickets, &hive.ground, self.token_key.as_deref())
@@ -104,12 +111,21 @@ impl Plan {
         let mut grpc = Vec::new();
         for (port, _) in &self.ports {
             if let Port::Grpc(role, _) = port {
-                grpc.extend(grpc::server(*role, &self.config, self.environment, hive, api.as_ref())?);
+                grpc.extend(grpc::server(
+                    *role,
+                    &self.config,
+                    self.environment,
+                    hive,
+                    api.as_ref(),
+                    &failed,
+                )?);
             }
         }
         let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
-        let http = http::routers(hive, (&self.roles, &self.service), api, &self.gate, metrics, &reporters);
-        Ok(Servers { grpc, http, drain })
+        let databases = ready::databases(hive, &reporters);
+        let checks = databases.iter().cloned().chain(ready::neighbours(hive, &self.roles)).collect();
+        let http = http::routers(hive, &self.service, api, &self.gate, metrics, checks, &failed);
+        Ok(Servers { grpc, http, drain, databases, failed })
     }
 
     fn host(&self) -> IpAddr {
@@ -162,6 +178,9 @@ pub(crate) struct Servers {
     grpc: Vec<Server>,
     http: [Router; 2],
     drain: Duration,
+    databases: Vec<Check>,
+    /// Told when something failed because a database may be away.
+    failed: Arc<Notify>,
 }
 
 impl Servers {
@@ -178,7 +197,10 @@ impl Servers {
         for (router, (_, listener)) in self.http.into_iter().zip(sockets.http) {
             running.spawn(http::serve(router, listener, shutdown.clone(), self.drain));
         }
-        signals.stop().await;
+        tokio::select! {
+            () = signals.stop() => {}
+            () = ready::follow(self.databases, self.failed) => {}
+        }
         tracing::info!("draining");
         shutdown.drain();
         let drained = async { while running.join_next().await.is_some() {} };
