@@ -30,6 +30,7 @@ pub fn up(data: &Path) -> Hive {
 pub struct Up {
     running: Running,
     registry: SocketAddr,
+    tickets: SocketAddr,
     orchestration: SocketAddr,
     http: SocketAddr,
     metrics: SocketAddr,
@@ -50,9 +51,10 @@ impl Up {
             address.parse().expect("an address")
         };
         let registry = address("registry");
+        let tickets = address("tickets");
         let orchestration = address("orchestration");
         let (http, metrics) = (address("http"), address("metrics"));
-        Up { running, registry, orchestration, http, metrics }
+        Up { running, registry, tickets, orchestration, http, metrics }
     }
 
     /// A caller of orchestration.
@@ -119,6 +121,20 @@ impl Up {
         tokio::time::timeout(LIMIT, watching).await.expect("a ticket is completed");
     }
 
+    /// Where the tickets answer over gRPC.
+    pub fn tickets_address(&self) -> SocketAddr {
+        self.tickets
+    }
+
+    /// Status and body of a request to the REST port.
+    pub fn send(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> (u16, String) {
+        let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let length = body.len();
+        let head = format!("{token}content-type: application/json\r\ncontent-length: {length}\r\n");
+        exchange(self.http, &format!("{method} {path}"), &head, &body)
+    }
+
     /// Status and body of GET on the REST port.
     pub fn get(&self, path: &str) -> (u16, String) {
         get(self.http, path)
@@ -154,9 +170,13 @@ impl Up {
 }
 
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    exchange(address, &format!("GET {path}"), "", "")
+}
+
+fn exchange(address: SocketAddr, what: &str, head: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("somebody listens");
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n\r\n").expect("sent");
+    write!(stream, "{what} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n{head}\r\n{body}").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
