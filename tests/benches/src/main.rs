@@ -15,6 +15,7 @@ mod tickets;
 mod validation;
 
 use report::Report;
+use sqlx::Connection as _;
 
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
@@ -44,5 +45,22 @@ fn main() {
         let call = std::env::args().nth(2).unwrap_or_default();
         runtime.block_on(serving::measure(&mut report, "serving", None, &call));
     }
+    if "postgres-serving".contains(&wanted) {
+        let call = std::env::args().nth(2).unwrap_or_default();
+        let cluster = hive_postgres::Cluster::start().unwrap();
+        for name in ["hive", "hive_reference"] {
+            runtime.block_on(make_database(&cluster.url("postgres"), name));
+        }
+        let database = cluster.url("hive");
+        runtime.block_on(serving::measure(&mut report, "postgres", Some(&database), &call));
+    }
     print!("{report}");
+}
+
+async fn make_database(server: &str, name: &str) {
+    let mut connection = sqlx::PgConnection::connect(server).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
 }

@@ -10,7 +10,7 @@ use super::{
     connection::{Entry, Transport},
     reflection,
     router::{Servicer, Servicers},
-    serve::Server,
+    serve::{Server, Upkeep},
     stack::{self, Parts},
 };
 use crate::{
@@ -132,13 +132,14 @@ impl ServerBuilder {
         let methods = Arc::new(methods);
         let metrics = MetricsLayer::new(Arc::clone(&methods));
         let services = self.servicers.into_router();
+        let verifier = self.parts.verifier.clone();
         let entry = Entry {
             services: stack::stack(&self.config, mode, &methods, metrics.clone(), self.parts, services),
             operations: stack::operations_stack(&self.config, &methods, metrics, operations),
         };
         let transport = Transport::new(&self.config);
         let address = self.config.address(environment);
-        Ok(Server::new(entry, transport, tls, &self.config, address, self.health))
+        Ok(Server::new(entry, transport, Upkeep { tls, verifier }, &self.config, address, self.health))
     }
 
     /// A name that matches nothing would open or close another door than was meant.

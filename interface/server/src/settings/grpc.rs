@@ -79,6 +79,12 @@ struct AuthSettings {
     #[serde(deserialize_with = "optional")]
     jwks: Option<String>,
     #[serde(deserialize_with = "optional")]
+    jwks_url: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    jwks_ca: Option<String>,
+    #[serde(deserialize_with = "whole::<_, _, 0, 86_400>")]
+    jwks_refresh_seconds: u64,
+    #[serde(deserialize_with = "optional")]
     issuer: Option<String>,
     #[serde(deserialize_with = "optional")]
     audience: Option<String>,
@@ -168,6 +174,9 @@ impl GrpcSettings {
                 jwt_secret: auth.jwt_secret.clone(),
                 public_key: auth.public_key.as_ref().map(|pem| pem.replace("\\n", "\n")),
                 jwks: auth.jwks.clone(),
+                jwks_url: auth.jwks_url.clone(),
+                jwks_ca: auth.jwks_ca.as_ref().map(Into::into),
+                jwks_refresh_seconds: auth.jwks_refresh_seconds,
                 issuer: auth.issuer.clone(),
                 audience: auth.audience.clone(),
                 leeway_seconds: auth.leeway_seconds,

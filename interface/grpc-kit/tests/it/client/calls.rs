@@ -56,9 +56,12 @@ async fn calls_are_spread_over_the_connections() {
 #[tokio::test]
 async fn the_deadline_reaches_the_server_and_ends_the_call() {
     let running = Running::start(json!({})).await;
-    let mut client = client(&format!("http://{}", running.address), &json!({"max_retries": 0}));
+    let mut client = client(
+        &format!("http://{}", running.address),
+        &json!({"max_retries": 0, "deadline_margin_ms": 1000}),
+    );
     let mut request = Request::new(ask("wait"));
-    request.set_timeout(Duration::from_millis(200));
+    request.set_timeout(Duration::from_secs(2));
     let status = client.unary(request).await.expect_err("too late");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     running.gate.one_was_dropped().await;
