@@ -130,14 +130,17 @@ impl Up {
     pub fn send(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> (u16, String) {
         let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let body = body.map(Value::to_string).unwrap_or_default();
-        let length = body.len();
-        let head = format!("{token}content-type: application/json\r\ncontent-length: {length}\r\n");
-        exchange(self.http, &format!("{method} {path}"), &head, &body)
+        ask(self.http, &format!("{method} {path}"), &token, &body).expect("an answer")
     }
 
     /// Status and body of GET on the REST port.
     pub fn get(&self, path: &str) -> (u16, String) {
         get(self.http, path)
+    }
+
+    /// The REST port, for callers on other threads.
+    pub fn rest(&self) -> Rest {
+        Rest(self.http)
     }
 
     /// What the scrape port shows.
@@ -169,17 +172,34 @@ impl Up {
     }
 }
 
-pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    exchange(address, &format!("GET {path}"), "", "")
+/// A REST port.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest(SocketAddr);
+
+impl Rest {
+    /// Status and body of POST; 0 when no answer comes.
+    pub fn post(self, path: &str, body: &Value) -> (u16, String) {
+        ask(self.0, &format!("POST {path}"), "", &body.to_string()).unwrap_or_default()
+    }
 }
 
-fn exchange(address: SocketAddr, what: &str, head: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-    write!(stream, "{what} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n{head}\r\n{body}").expect("sent");
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    ask(address, &format!("GET {path}"), "", "").expect("an answer")
+}
+
+/// Sends method and path, with these further headers; status and body of the answer, 0 when it breaks off.
+fn ask(address: SocketAddr, what: &str, head: &str, body: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let length = body.len();
+    write!(
+        stream,
+        "{what} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n{head}content-type: application/json\r\n\
+        content-length: {length}\r\n\r\n{body}"
+    )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, body.to_owned())
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok((status, body.to_owned()))
 }

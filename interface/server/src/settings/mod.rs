@@ -6,6 +6,7 @@
 //! | `sources`, `env_file` | reading `NAME=value` from the environment and from a file |
 //! | `fields` | reading one value |
 //! | `flat` | plain names that several roles read differently |
+//! | `database` | where a role keeps its data |
 //! | `process` | the settings of the whole process |
 //! | `grpc` | the settings of every gRPC server |
 //! | `peers` | where roles served by other processes are |
@@ -18,6 +19,7 @@
 //! 2. Its name in `names`, unless it has a prefix; its field in the struct of its role.
 //! 3. Where the component's `Config` is made from it. A setting without effect does not exist.
 
+mod database;
 mod dump;
 mod env_file;
 mod fields;

@@ -8,6 +8,7 @@ mod lock;
 mod logs;
 mod metrics;
 mod output;
+mod postgres;
 mod remembered;
 mod roles;
 mod signals;
