@@ -1,5 +1,6 @@
 //! The binary `hive`, tested as its user runs it.
 
+mod auth;
 mod bad_input;
 mod crash;
 mod examples;
