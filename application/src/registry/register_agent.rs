@@ -73,8 +73,9 @@ impl RegisterAgent {
         let mut change = |known: Option<Agent>| -> Result<Agent, RegistryError> {
             let announcement = announcement.clone();
             let Some(mut agent) = known else {
-                issue = TokenIssue::Fresh;
-                return Ok(Agent::register(id.clone(), announcement, hash, now));
+                let (token, kept) = claim.token_or(hash);
+                issue = kept;
+                return Ok(Agent::register(id.clone(), announcement, token, now));
             };
             issue = agent.register_again(announcement, &claim, hash, now, &terms)?;
             Ok(agent)

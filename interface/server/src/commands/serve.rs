@@ -99,7 +99,7 @@ impl Process<'_> {
         background: &mut Background,
     ) -> Result<(), Failure> {
         let (shutdown, drain) = (Shutdown::new(), plan.drain());
-        let servers = plan.servers(hive, &self.metrics, background.failed())?;
+        let servers = plan.servers(hive, &self.metrics, background.failed(), &sockets)?;
         let agents = self.agents(hive, &shutdown).await?;
         hive.keep_going(self.settings, background);
         hive.supervise(background);

@@ -18,7 +18,6 @@ use tokio::sync::Notify;
 
 use super::gate::Gate;
 use super::metrics::Metrics;
-use super::ready::Check;
 use crate::telemetry::tickets::MeasuredIssuer;
 use crate::wire::{Ground, Hive};
 
@@ -38,11 +37,10 @@ pub(super) fn ticket_api(
 /// The union of the routes of the roles served, and the metrics alone.
 pub(super) fn routers(
     hive: &Hive,
-    service: &str,
     api: Option<TicketApi>,
     gate: &Gate,
     metrics: &Arc<Metrics>,
-    checks: Vec<Check>,
+    health: Health,
     failed: &Arc<Notify>,
 ) -> [Router; 2] {
     let scrape: Scrape = {
@@ -50,7 +48,7 @@ pub(super) fn routers(
         Arc::new(move || metrics.render())
     };
     let platform = Platform {
-        health: Health::new(service, env!("CARGO_PKG_VERSION"), checks),
+        health,
         scrape: Arc::clone(&scrape),
         metrics: Arc::clone(metrics) as _,
         ids: Arc::clone(&hive.ground.ids),

@@ -24,8 +24,10 @@ use std::time::Duration;
 use axum::Router;
 use hive_grpc_kit::auth::Verifier;
 use hive_grpc_kit::drain::Shutdown;
+use hive_grpc_kit::health::ServingStatus;
 use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::server::serve::Server;
+use hive_http::health::Health;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -39,6 +41,9 @@ use crate::settings::{Effective, Settings};
 use crate::signals::Signals;
 use crate::telemetry::Told;
 use crate::wire::Hive;
+
+/// How the port of the tickets is called.
+const TICKETS: &str = "tickets";
 
 /// What is to be served, checked before anything starts.
 pub(crate) struct Plan {
@@ -75,7 +80,7 @@ impl Plan {
         let service = settings.flat.service(roles).unwrap_or(roles.service()).to_owned();
         let mut ports = Vec::new();
         for (role, name) in
-            [(Role::Registry, "registry"), (Role::Tickets, "tickets"), (Role::Orchestration, "orchestration")]
+            [(Role::Registry, "registry"), (Role::Tickets, TICKETS), (Role::Orchestration, "orchestration")]
         {
             if roles.has(role) && config.enabled {
                 let port = settings.grpc_port(role, roles, effective);
@@ -117,6 +122,7 @@ impl Plan {
         hive: &Hive,
         metrics: &Arc<Metrics>,
         failed: Arc<Notify>,
+        sockets: &Sockets,
     ) -> Result<Servers, Failure> {
         let drain = self.drain();
         let api = hive.tickets.as_ref().map(|tickets| {
@@ -124,10 +130,10 @@ impl Plan {
                 .map_err(|error| Failure::Usage(format!("wrong settings\nJWT_SECRET_KEY: {error}")))
         });
         let api = api.transpose()?;
-        let mut grpc = Vec::new();
+        let (mut grpc, mut tickets_health) = (Vec::new(), None);
         for (port, _) in &self.ports {
             if let Port::Grpc(role, _) = port {
-                grpc.extend(grpc::server(
+                let server = grpc::server(
                     *role,
                     &self.config,
                     self.environment,
@@ -135,13 +141,24 @@ impl Plan {
                     api.as_ref(),
                     &self.told,
                     &failed,
-                )?);
+                )?;
+                if *role == Role::Tickets {
+                    tickets_health = server.as_ref().map(Server::health);
+                }
+                grpc.extend(server);
             }
         }
         let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
         let databases = ready::databases(hive, &reporters);
-        let checks = databases.iter().cloned().chain(ready::neighbours(hive, &self.roles)).collect();
-        let http = http::routers(hive, &self.service, api, &self.gate, metrics, checks, &failed);
+        let checks = databases.iter().cloned().chain(ready::neighbours(hive, &self.roles));
+        let health = Health::new(&self.service, env!("CARGO_PKG_VERSION"), checks);
+        let health = match (sockets.tickets_port(), tickets_health) {
+            (Some(port), Some(tickets)) => {
+                health.with_grpc(port, Arc::new(move || tickets.status("") == Some(ServingStatus::Serving)))
+            }
+            _ => health,
+        };
+        let http = http::routers(hive, api, &self.gate, metrics, health, &failed);
         let http = http.map(|routes| self.told.by_http(routes));
         Ok(Servers { grpc, http, drain, databases, failed })
     }
@@ -173,6 +190,14 @@ impl Sockets {
             sockets.push((name, listener));
         }
         Ok(Sockets { grpc, http })
+    }
+}
+
+impl Sockets {
+    /// Where the tickets answer over gRPC, if they do.
+    fn tickets_port(&self) -> Option<u16> {
+        let (_, listener) = self.grpc.iter().find(|(name, _)| *name == TICKETS)?;
+        listener.local_addr().ok().map(|address| address.port())
     }
 }
 

@@ -22,7 +22,7 @@ const FLAT: &[Flat] = &[
     Flat {
         name: "POSTGRES_DATABASE",
         roles: &[Tickets, Orchestration],
-        instead: "TICKETS__DATABASE_URL, ORCHESTRATION__DATABASE_URL",
+        instead: "TICKETS__POSTGRES_DATABASE",
     },
     Flat {
         name: "KAFKA_CONSUMER_GROUP_ID",

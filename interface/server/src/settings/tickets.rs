@@ -6,6 +6,9 @@ use serde::Deserialize;
 use super::database::{DatabaseUrl, Password, url};
 use super::fields::{optional, port};
 
+/// The name of the database where nothing else is said.
+const DATABASE: &str = "neural_hive_tickets";
+
 /// Settings of the tickets. A field is called as its plain name in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +36,7 @@ impl TicketSettings {
             return url.server();
         }
         let user = self.postgres_user.as_deref().unwrap_or_default();
-        let database = self.postgres_database.as_deref().unwrap_or_default();
+        let database = self.postgres_database.as_deref().unwrap_or(DATABASE);
         let host = self.postgres_host.as_ref()?;
         Some(Server::new(host, self.postgres_port, user, &self.postgres_password.0, database))
     }
