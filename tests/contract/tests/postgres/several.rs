@@ -96,7 +96,7 @@ async fn what_another_process_changed_is_read() {
         let (changed, _) = stores[n % 2].repository.update(&id, &mut note).await.unwrap();
         for store in &stores {
             assert_eq!(store.repository.find(&id).await.unwrap().unwrap(), changed);
-            assert_eq!(store.repository.list(&query).await.unwrap().tickets, [changed.clone()]);
+            assert_eq!(store.repository.list(&query).await.unwrap().tickets, std::slice::from_ref(&changed));
         }
     }
     for store in stores {
