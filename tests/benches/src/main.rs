@@ -13,11 +13,13 @@ mod serving;
 mod start;
 mod tickets;
 mod validation;
+mod writes;
 
 use report::Report;
 
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
+    let call = std::env::args().nth(2).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if wanted == serving::reference::COMMAND {
         let database = std::env::args().nth(2).expect("the database");
@@ -41,17 +43,18 @@ fn main() {
         start::measure(&mut report);
     }
     if "serving".contains(&wanted) {
-        let call = std::env::args().nth(2).unwrap_or_default();
         runtime.block_on(serving::measure(&mut report, "serving", None, &call));
     }
     if "postgres-serving".contains(&wanted) {
-        let call = std::env::args().nth(2).unwrap_or_default();
         let cluster = hive_postgres::Cluster::start().unwrap();
         for name in ["hive", "hive_reference"] {
             cluster.create(name).unwrap();
         }
         let database = cluster.url("hive");
         runtime.block_on(serving::measure(&mut report, "postgres", Some(&database), &call));
+    }
+    if "postgres-writes".contains(&wanted) {
+        runtime.block_on(writes::measure(&mut report));
     }
     print!("{report}");
 }
