@@ -13,6 +13,7 @@ mod serving;
 mod start;
 mod tickets;
 mod validation;
+mod writes;
 
 use report::Report;
 
@@ -25,7 +26,7 @@ fn main() {
     }
     let mut report = Report::default();
     report.add("disk", "flushes of one page", disk::flushes_per_second(), "/s, the floor of every commit");
-    for name in ["validation", "generation", "life", "run", "start", "serving", "postgres"] {
+    for name in ["validation", "generation", "life", "run", "start", "serving", "postgres", "writes"] {
         if name.contains(&wanted) {
             match name {
                 "validation" => validation::measure(&mut report),
@@ -34,6 +35,7 @@ fn main() {
                 "run" => run::measure(&mut report),
                 "start" => start::measure(&mut report),
                 "serving" => runtime.block_on(serving::measure(&mut report, "serving", None, &call)),
+                "writes" => runtime.block_on(writes::measure(&mut report)),
                 _ => runtime.block_on(serving::on_postgres(&mut report, &call)),
             }
         }

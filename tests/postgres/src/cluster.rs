@@ -108,6 +108,8 @@ impl Cluster {
         let mut server = self.program("postgres");
         server.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         server.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "max_connections=300"]);
+        // Whoever looks at what the server is asked sees all of it.
+        server.args(["-c", "track_activity_query_size=65536"]);
         server.stdout(Stdio::null()).stderr(log);
         let mut child = server.spawn()?;
         let begun = Instant::now();
