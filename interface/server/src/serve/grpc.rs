@@ -38,7 +38,7 @@ pub(super) fn server(
     let builder = match (role, &hive.registry, api, &hive.orchestration) {
         (Role::Registry, Some(registry), _, _) => {
             let registry = RegistryService::new(registry.clone());
-            let registry = InCall::new(servicer!(ServiceRegistryServer, registry));
+            let registry = InCall::new(servicer!(ServiceRegistryServer, registry, config));
             builder.register(registry, SERVICE_REGISTRY_DESCRIPTOR_SET)
         }
         (Role::Tickets, _, Some(api), _) => {
@@ -46,16 +46,22 @@ pub(super) fn server(
             let legacy = LegacyTicketService::new(api.clone());
             let dispatch = TicketDispatch::new(api.tickets.clone());
             builder
-                .register(InCall::new(servicer!(TicketServiceServer, tickets)), EXECUTION_DESCRIPTOR_SET)
                 .register(
-                    InCall::new(servicer!(LegacyTicketServiceServer, legacy)),
+                    InCall::new(servicer!(TicketServiceServer, tickets, config)),
+                    EXECUTION_DESCRIPTOR_SET,
+                )
+                .register(
+                    InCall::new(servicer!(LegacyTicketServiceServer, legacy, config)),
                     TICKET_SERVICE_DESCRIPTOR_SET,
                 )
-                .register(InCall::new(servicer!(TicketDispatchServer, dispatch)), DISPATCH_DESCRIPTOR_SET)
+                .register(
+                    InCall::new(servicer!(TicketDispatchServer, dispatch, config)),
+                    DISPATCH_DESCRIPTOR_SET,
+                )
         }
         (Role::Orchestration, _, _, Some(orchestration)) => {
             let orchestrator = OrchestratorService::new(orchestration.clone());
-            let orchestrator = InCall::new(servicer!(OrchestratorServiceServer, orchestrator));
+            let orchestrator = InCall::new(servicer!(OrchestratorServiceServer, orchestrator, config));
             builder.register(orchestrator, ORCHESTRATOR_DESCRIPTOR_SET)
         }
         _ => return Ok(None),
@@ -66,6 +72,7 @@ pub(super) fn server(
 fn blame(error: BuildError) -> Failure {
     match error {
         BuildError::Config(error) => Failure::Usage(format!("wrong settings\n{error}")),
+        BuildError::Tls(error) => Failure::Usage(format!("wrong settings\n{error}")),
         other => Failure::Defect(Error::internal(other)),
     }
 }
