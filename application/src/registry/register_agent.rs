@@ -55,6 +55,7 @@ impl RegisterAgent {
         context: &CallContext,
         command: RegisterAgentCommand,
     ) -> Result<Registration, Error> {
+        context.must_be_service()?;
         let announcement = Announcement::check(command.announcement)?;
         let claim = match (command.claim, announcement.token()) {
             (Claim::None, Some(token)) => Claim::Token(token.clone()),

@@ -31,6 +31,15 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// A token with these claims that lives for an hour, signed with a secret.
+pub fn token(secret: &str, claims: &serde_json::Value) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+    let mut claims = claims.clone();
+    claims["exp"] = serde_json::Value::from(now + 3_600);
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+}
+
 /// An example plan by its name below `examples/plans`.
 pub fn example(name: &str) -> PathBuf {
     root().join("examples/plans").join(name)

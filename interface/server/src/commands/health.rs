@@ -26,7 +26,7 @@ pub(super) fn execute(args: &HealthArgs, settings: &Settings, output: &mut Outpu
     super::runtime()?.block_on(async {
         let mut all_serve = true;
         for url in urls {
-            let server = Server::at(&url)?;
+            let server = Server::at(&url, settings)?;
             let (serves, text) = ask(&server).await;
             all_serve &= serves;
             output.text(&format!("{} {}\n", server.url, clean(&text))).map_err(Failure::Output)?;

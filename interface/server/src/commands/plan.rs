@@ -46,7 +46,7 @@ pub(super) fn submit(args: &SubmitArgs, settings: &Settings, output: &mut Output
     };
     let url = args.server.clone().unwrap_or_else(|| server::orchestration(settings));
     super::runtime()?.block_on(async {
-        let server = Server::at(&url)?;
+        let server = Server::at(&url, settings)?;
         let mut submitting = Submitting { server, screen, told: Told::default() };
         let exit = submitting.submit(message, args.watch).await?;
         output.text(&submitting.told.text).map_err(Failure::Output)?;

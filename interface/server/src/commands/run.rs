@@ -73,7 +73,8 @@ impl Run<'_> {
     async fn finish(&self, message: Vec<u8>) -> Result<Ending, Failure> {
         let io = |error: std::io::Error| Failure::Usage(format!("hive cannot start: {error}"));
         let mut signals = Signals::listen().map_err(io)?;
-        let stores = Stores::open(self.folder, &Roles::all()).await.map_err(|error| self.blame(error))?;
+        let stores = Stores::open(self.folder, &Roles::all(), self.settings).await;
+        let stores = stores.map_err(|error| self.blame(error))?;
         let reporter = Reporter::start(self.screen.clone()).map_err(io)?;
         let hive = Hive::new(&stores, self.settings, Arc::clone(&reporter) as _)?;
         let mut background = Background::default();

@@ -80,7 +80,8 @@ impl Process<'_> {
         let signals = Signals::listen().map_err(io)?;
         // Before anything is begun: a port in use must not cost agents their epoch.
         let sockets = Sockets::open(&plan).await?;
-        let stores = Stores::open(&self.folder, &self.roles).await.map_err(|error| self.blame(error))?;
+        let stores = Stores::open(&self.folder, &self.roles, self.settings).await;
+        let stores = stores.map_err(|error| self.blame(error))?;
         let hive = Hive::new(&stores, self.settings, Arc::clone(&self.metrics) as _)?;
         let mut background = Background::default();
         let served = self.work(&hive, plan, sockets, signals, &mut background).await;
@@ -98,7 +99,7 @@ impl Process<'_> {
         background: &mut Background,
     ) -> Result<(), Failure> {
         let (shutdown, drain) = (Shutdown::new(), plan.drain());
-        let servers = plan.servers(hive, &self.metrics)?;
+        let servers = plan.servers(hive, &self.metrics, background.failed())?;
         let agents = self.agents(hive, &shutdown).await?;
         hive.keep_going(self.settings, background);
         hive.supervise(background);

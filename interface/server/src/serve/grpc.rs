@@ -1,5 +1,7 @@
 //! One gRPC server a role, each with its own health and reflection.
 
+use std::sync::Arc;
+
 use hive_application::error::Error;
 use hive_application::tickets::TicketApi;
 use hive_grpc::orchestration::OrchestratorService;
@@ -18,6 +20,7 @@ use hive_proto::grpc::{
     DISPATCH_DESCRIPTOR_SET, EXECUTION_DESCRIPTOR_SET, ORCHESTRATOR_DESCRIPTOR_SET,
     SERVICE_REGISTRY_DESCRIPTOR_SET, TICKET_SERVICE_DESCRIPTOR_SET,
 };
+use tokio::sync::Notify;
 
 use super::servicer::InCall;
 use crate::exit::Failure;
@@ -33,12 +36,13 @@ pub(super) fn server(
     hive: &Hive,
     api: Option<&TicketApi>,
     told: &Told,
+    failed: &Arc<Notify>,
 ) -> Result<Option<Server>, Failure> {
     let builder = told.by_grpc(ServerBuilder::new(config.clone(), environment));
     let builder = match (role, &hive.registry, api, &hive.orchestration) {
         (Role::Registry, Some(registry), _, _) => {
             let registry = RegistryService::new(registry.clone());
-            let registry = InCall::new(servicer!(ServiceRegistryServer, registry, config));
+            let registry = InCall::new(servicer!(ServiceRegistryServer, registry, config), failed);
             builder.register(registry, SERVICE_REGISTRY_DESCRIPTOR_SET)
         }
         (Role::Tickets, _, Some(api), _) => {
@@ -47,21 +51,22 @@ pub(super) fn server(
             let dispatch = TicketDispatch::new(api.tickets.clone());
             builder
                 .register(
-                    InCall::new(servicer!(TicketServiceServer, tickets, config)),
+                    InCall::new(servicer!(TicketServiceServer, tickets, config), failed),
                     EXECUTION_DESCRIPTOR_SET,
                 )
                 .register(
-                    InCall::new(servicer!(LegacyTicketServiceServer, legacy, config)),
+                    InCall::new(servicer!(LegacyTicketServiceServer, legacy, config), failed),
                     TICKET_SERVICE_DESCRIPTOR_SET,
                 )
                 .register(
-                    InCall::new(servicer!(TicketDispatchServer, dispatch, config)),
+                    InCall::new(servicer!(TicketDispatchServer, dispatch, config), failed),
                     DISPATCH_DESCRIPTOR_SET,
                 )
         }
         (Role::Orchestration, _, _, Some(orchestration)) => {
             let orchestrator = OrchestratorService::new(orchestration.clone());
-            let orchestrator = InCall::new(servicer!(OrchestratorServiceServer, orchestrator, config));
+            let orchestrator =
+                InCall::new(servicer!(OrchestratorServiceServer, orchestrator, config), failed);
             builder.register(orchestrator, ORCHESTRATOR_DESCRIPTOR_SET)
         }
         _ => return Ok(None),

@@ -1,6 +1,7 @@
 //! Settings of every gRPC server, `GRPC__SERVER__*`, and the kit's config made from them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hive_grpc_kit::compression::Compression;
 use hive_grpc_kit::server::config::{
@@ -8,6 +9,7 @@ use hive_grpc_kit::server::config::{
     ShutdownConfig,
 };
 use hive_grpc_kit::tls::ServerTlsConfig;
+use hive_jwt::ServiceToken;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer};
 
@@ -156,7 +158,18 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, 
     Ok(optional(deserializer)?.map(Secret::new))
 }
 
+/// Who this is, to servers of the platform that ask for a token.
+const SUBJECT: &str = "hive";
+
 impl GrpcSettings {
+    /// What processes of the platform show each other: a token signed with the secret they share, where there is one.
+    pub(crate) fn credentials(&self) -> Option<Arc<ServiceToken>> {
+        let auth = &self.server.auth;
+        let secret = auth.jwt_secret.as_ref()?;
+        let token = ServiceToken::new(secret.expose().as_bytes(), SUBJECT, &auth.issuer, &auth.audience);
+        Some(Arc::new(token))
+    }
+
     /// The config of a server; the port is that of `serve` with one role, and of the registry in `up`.
     pub(crate) fn config(&self) -> Config {
         let ServerSettings { tls, auth, limits, deadline, connection, .. } = &self.server;

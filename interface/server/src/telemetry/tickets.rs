@@ -132,12 +132,17 @@ impl TicketRepository for Measured {
     }
 
     async fn update(&self, id: &TicketId, change: &mut Change<'_>) -> Result<(Ticket, Applied), Error> {
-        let answer = self.timed(Operation::Update, self.storage.update(id, change)).await;
+        let mut begins_undo = false;
+        let mut change = |ticket: &mut Ticket| {
+            let before = ticket.status();
+            let applied = change(ticket);
+            begins_undo = before != ticket.status() && ticket.status() == TicketStatus::Compensating;
+            applied
+        };
+        let answer = self.timed(Operation::Update, self.storage.update(id, &mut change)).await;
         match &answer {
             // What begins an undo saves the ticket that does it.
-            Ok((ticket, Applied::Applied)) if ticket.status() == TicketStatus::Compensating => {
-                self.persisted.first().increment(1);
-            }
+            Ok(_) if begins_undo => self.persisted.first().increment(1),
             Ok(_) => {}
             Err(error) => self.blame(error),
         }

@@ -295,8 +295,8 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_is_not_hosted_any_more_leaves_its_tickets() {
         let folder = DataFolder::temporary().unwrap();
-        let stores = Stores::open(&folder, &Roles::all()).await.unwrap();
         let (settings, _) = Settings::read(&Sources::default()).unwrap();
+        let stores = Stores::open(&folder, &Roles::all(), &settings).await.unwrap();
         let hive = Hive::new(&stores, &settings, Arc::new(Unobserved)).unwrap();
         let before = Agents::hosted(&hive, 2).await.unwrap();
         let ids: Vec<AgentId> = before.hosts.iter().map(|host| host.agent_id.clone()).collect();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hive_application::orchestration::{AgentDirectory, TicketGateway};
 use hive_application::registry::{Registry, RegistryDesk};
 use hive_application::tickets::{TicketDesk, Tickets};
+use hive_jwt::ServiceToken;
 use hive_peers::grpc::{RemoteDesk, RemoteRegistry, RemoteTickets};
 use hive_peers::in_process::{DeskPeer, RegistryPeer, TicketPeer};
 
@@ -35,6 +36,7 @@ impl Neighbours {
         tickets: Option<&Tickets>,
         registry: Option<&Registry>,
         peers: &PeerSettings,
+        credentials: Option<&Arc<ServiceToken>>,
     ) -> Result<Self, Failure> {
         let wrong = |error: tonic::transport::Error| Failure::Usage(format!("wrong settings\n{error}"));
         let mut remote = Vec::new();
@@ -44,7 +46,8 @@ impl Neighbours {
             }
             None => {
                 let caller =
-                    caller("the ticket service", &peers.tickets(), TICKETS_TIMEOUT).map_err(wrong)?;
+                    caller("the ticket service", &peers.tickets(), TICKETS_TIMEOUT, credentials.cloned());
+                let caller = caller.map_err(wrong)?;
                 remote.push(("execution-ticket-service", caller.calls.clone()));
                 (Arc::new(RemoteTickets::new(caller.clone())), Arc::new(RemoteDesk::new(caller)))
             }
@@ -56,7 +59,8 @@ impl Neighbours {
             }
             None => {
                 let (uri, timeout) = (peers.registry(), peers.registry_timeout());
-                let caller = caller("the service registry", &uri, timeout).map_err(wrong)?;
+                let caller = caller("the service registry", &uri, timeout, credentials.cloned());
+                let caller = caller.map_err(wrong)?;
                 remote.push(("service-registry", caller.calls.clone()));
                 let peer = RemoteRegistry::new(caller);
                 (Arc::new(peer.clone()), Arc::new(peer))

@@ -1,5 +1,6 @@
 //! The binary `hive`, tested as its user runs it.
 
+mod auth;
 mod bad_input;
 mod crash;
 mod examples;
@@ -7,6 +8,7 @@ mod lock;
 mod logs;
 mod metrics;
 mod output;
+mod postgres;
 mod remembered;
 mod roles;
 mod signals;
