@@ -15,12 +15,14 @@ use tower::{Layer as _, Service};
 
 use super::{
     balance::{AnswerBody, Balance},
+    config::ClientConfig,
     deadline::{Deadline, DeadlineLayer},
     inject::{Inject, InjectLayer},
     metrics::{Attempt, Metrics, MetricsLayer},
     retry::{Retry, RetryLayer},
 };
 use crate::{
+    compression::Compression,
     layer::{
         deadline::DeadlineBody,
         message_limit::{LimitedResponse, MessageLimit, MessageLimitLayer},
@@ -78,10 +80,11 @@ pub(super) struct Layers {
 pub struct Channel {
     stack: Stack,
     max_message_size: usize,
+    compression: Compression,
 }
 
 impl Channel {
-    pub(super) fn new(layers: &Layers, balance: Balance, max_message_size: usize) -> Self {
+    pub(super) fn new(layers: &Layers, balance: Balance, config: &ClientConfig) -> Self {
         // Innermost: a token fetched, or time passed, before an attempt has to show in its headers.
         let attempt = layers.inject.layer(balance);
         // An attempt is what a server sees of a call, so that is what is counted.
@@ -91,7 +94,12 @@ impl Channel {
         let call = layers.limit.layer(call);
         // Outermost: the time of a call is the time of all of it.
         let stack = layers.deadline.layer(call);
-        Self { stack, max_message_size }
+        Self { stack, max_message_size: config.max_message_size, compression: config.compression }
+    }
+
+    /// How messages are sent.
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// The bytes of one message, in both directions.

@@ -181,7 +181,7 @@ impl ClientFactory {
             breaker: config.enable_circuit_breaker.then_some(breaker),
             gauges: metrics::endpoints(name),
         };
-        Ok(Channel::new(&layers, Balance::new(methods(), pool), config.max_message_size))
+        Ok(Channel::new(&layers, Balance::new(methods(), pool), config))
     }
 }
 

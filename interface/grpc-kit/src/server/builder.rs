@@ -178,7 +178,9 @@ impl ServerBuilder {
 /// A generated server around a servicer, without limits of its own on message sizes: the server's MAX_MESSAGE_SIZE is
 /// the one that counts.
 ///
-/// `servicer!(EchoServer, Echo::default())` is `EchoServer::new(Echo::default())` with those limits lifted.
+/// `servicer!(EchoServer, Echo::default())` is `EchoServer::new(Echo::default())` with those limits lifted. With the
+/// server's settings as a third argument, `servicer!(EchoServer, Echo::default(), &config)`, it also has their
+/// compression.
 #[macro_export]
 macro_rules! servicer {
     ($server:ident $(:: $rest:ident)*, $servicer:expr $(,)?) => {
@@ -186,4 +188,9 @@ macro_rules! servicer {
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX)
     };
+    ($server:ident $(:: $rest:ident)*, $servicer:expr, $config:expr $(,)?) => {{
+        let config: &$crate::server::config::Config = $config;
+        let (compression, max) = (config.compression, config.max_message_size);
+        $crate::__with_compression!($server $(:: $rest)* ::new($servicer), compression, max)
+    }};
 }

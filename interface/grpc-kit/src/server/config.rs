@@ -14,6 +14,7 @@ use serde::Deserialize;
 use self::ConfigError as Error;
 use crate::{
     auth::{Expectations, Keys, Verifier},
+    compression::Compression,
     tls::ServerTlsConfig,
 };
 
@@ -50,6 +51,9 @@ pub struct Config {
     pub health_check_enabled: bool,
     /// `MAX_MESSAGE_SIZE`, at least 1024: bytes of one message, in both directions.
     pub max_message_size: usize,
+    /// `COMPRESSION`: `off`, `gzip` or `zstd`: how answers are sent to clients that read it; when on, requests may come
+    /// by either. For servicers made with the settings, by [`servicer!`](crate::servicer).
+    pub compression: Compression,
     /// `KEEPALIVE_TIME_MS`: a connection without traffic is pinged this often; 0 for never.
     pub keepalive_time_ms: u64,
     /// `KEEPALIVE_TIMEOUT_MS`: a ping unanswered for this long closes the connection.
@@ -81,6 +85,7 @@ impl Default for Config {
             reflection_enabled: true,
             health_check_enabled: true,
             max_message_size: 4 * 1024 * 1024,
+            compression: Compression::Off,
             keepalive_time_ms: 7_200_000,
             keepalive_timeout_ms: 20_000,
             tls: ServerTlsConfig::default(),

@@ -42,7 +42,7 @@ pub(super) fn server(
     let builder = match (role, &hive.registry, api, &hive.orchestration) {
         (Role::Registry, Some(registry), _, _) => {
             let registry = RegistryService::new(registry.clone());
-            let registry = InCall::new(servicer!(ServiceRegistryServer, registry), failed);
+            let registry = InCall::new(servicer!(ServiceRegistryServer, registry, config), failed);
             builder.register(registry, SERVICE_REGISTRY_DESCRIPTOR_SET)
         }
         (Role::Tickets, _, Some(api), _) => {
@@ -51,21 +51,22 @@ pub(super) fn server(
             let dispatch = TicketDispatch::new(api.tickets.clone());
             builder
                 .register(
-                    InCall::new(servicer!(TicketServiceServer, tickets), failed),
+                    InCall::new(servicer!(TicketServiceServer, tickets, config), failed),
                     EXECUTION_DESCRIPTOR_SET,
                 )
                 .register(
-                    InCall::new(servicer!(LegacyTicketServiceServer, legacy), failed),
+                    InCall::new(servicer!(LegacyTicketServiceServer, legacy, config), failed),
                     TICKET_SERVICE_DESCRIPTOR_SET,
                 )
                 .register(
-                    InCall::new(servicer!(TicketDispatchServer, dispatch), failed),
+                    InCall::new(servicer!(TicketDispatchServer, dispatch, config), failed),
                     DISPATCH_DESCRIPTOR_SET,
                 )
         }
         (Role::Orchestration, _, _, Some(orchestration)) => {
             let orchestrator = OrchestratorService::new(orchestration.clone());
-            let orchestrator = InCall::new(servicer!(OrchestratorServiceServer, orchestrator), failed);
+            let orchestrator =
+                InCall::new(servicer!(OrchestratorServiceServer, orchestrator, config), failed);
             builder.register(orchestrator, ORCHESTRATOR_DESCRIPTOR_SET)
         }
         _ => return Ok(None),
@@ -76,6 +77,7 @@ pub(super) fn server(
 fn blame(error: BuildError) -> Failure {
     match error {
         BuildError::Config(error) => Failure::Usage(format!("wrong settings\n{error}")),
+        BuildError::Tls(error) => Failure::Usage(format!("wrong settings\n{error}")),
         other => Failure::Defect(Error::internal(other)),
     }
 }

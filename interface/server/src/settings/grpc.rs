@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hive_grpc_kit::compression::Compression;
 use hive_grpc_kit::server::config::{
     AuthConfig, AuthMode, Config, ConnectionConfig, DeadlineConfig, LimitsConfig, LoggingConfig, Secret,
     ShutdownConfig,
@@ -43,6 +44,8 @@ struct ServerSettings {
     health_check_enabled: bool,
     #[serde(deserialize_with = "whole::<_, _, 1_024, MAX_BYTES>")]
     max_message_size: usize,
+    #[serde(deserialize_with = "compression")]
+    compression: Compression,
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     keepalive_time_ms: u64,
     #[serde(deserialize_with = "whole::<_, _, 1, DAY_MS>")]
@@ -139,6 +142,11 @@ struct LoggingSettings {
     success_sample: u32,
 }
 
+fn compression<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Compression, D::Error> {
+    use Compression::{Gzip, Off, Zstd};
+    word(deserializer, &[("off", Off), ("gzip", Gzip), ("zstd", Zstd)])
+}
+
 fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AuthMode>, D::Error> {
     use AuthMode::{Off, Optional, Required};
     let words = [("off", Off), ("optional", Optional), ("required", Required)];
@@ -174,6 +182,7 @@ impl GrpcSettings {
             reflection_enabled: self.server.reflection_enabled,
             health_check_enabled: self.server.health_check_enabled,
             max_message_size: self.server.max_message_size,
+            compression: self.server.compression,
             keepalive_time_ms: self.server.keepalive_time_ms,
             keepalive_timeout_ms: self.server.keepalive_timeout_ms,
             tls: ServerTlsConfig {

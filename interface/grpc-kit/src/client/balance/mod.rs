@@ -15,7 +15,11 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, Uri, uri};
-use http_body_util::{BodyExt as _, combinators::MapErr};
+use http_body::Frame;
+use http_body_util::{
+    BodyExt as _,
+    combinators::{MapErr, MapFrame},
+};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
@@ -40,7 +44,9 @@ use crate::{
 pub(super) const UNSENT: &str = "UNSENT";
 
 /// What an attempt is answered with.
-pub(super) type AnswerBody = ObservedBody<MapErr<Incoming, fn(hyper::Error) -> Status>, Sent>;
+pub(super) type AnswerBody = ObservedBody<ReceivedBody, Sent>;
+
+type ReceivedBody = MapFrame<MapErr<Incoming, fn(hyper::Error) -> Status>, fn(Frame<Bytes>) -> Frame<Bytes>>;
 
 /// Sends attempts.
 #[derive(Clone, Debug)]
@@ -89,7 +95,7 @@ async fn send(
     let sent = Sent { permit: Some(permit), streaming, deadline: outgoing.deadline, _load: load };
     let answer = async move {
         match sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|body| body.map_err(status as fn(hyper::Error) -> Status))),
+            Ok(response) => Ok(received(response)),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
                 let failure = connect::failure(error.into_error());
@@ -102,6 +108,21 @@ async fn send(
         response.body_mut().observer_mut().map(Sent::began);
     }
     Ok(response)
+}
+
+/// An answer whose status can be read, at its head and at its end.
+fn received(mut response: Response<Incoming>) -> Response<ReceivedBody> {
+    fn readable(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+        if let Some(trailers) = frame.trailers_mut() {
+            render::remove_broken_details(trailers);
+        }
+        frame
+    }
+    render::remove_broken_details(response.headers_mut());
+    response.map(|body| {
+        body.map_err(status as fn(hyper::Error) -> Status)
+            .map_frame(readable as fn(Frame<Bytes>) -> Frame<Bytes>)
+    })
 }
 
 fn status(error: hyper::Error) -> Status {
