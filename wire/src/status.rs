@@ -96,7 +96,7 @@ pub fn from_status(what: &'static str, status: Status) -> Error {
         return error;
     }
     let kind = match status.code() {
-        _ if status.source().is_some() => ErrorKind::Unavailable,
+        _ if status.source().is_some() || was_not_ready(&status) => ErrorKind::Unavailable,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => ErrorKind::Unavailable,
         Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,
         Code::NotFound => ErrorKind::NotFound,
@@ -129,8 +129,16 @@ fn told(status: &Status) -> Option<Error> {
     Some(Error::told(kind, reason, status.message(), field, effect))
 }
 
+/// Whether there was no connection to send the call on, as generated clients say it.
+fn was_not_ready(status: &Status) -> bool {
+    status.code() == Code::Unknown && status.message().starts_with("Service was not ready")
+}
+
 /// Whether the call failed before there was a connection to send it on.
 fn never_sent(status: &Status) -> bool {
+    if was_not_ready(status) {
+        return true;
+    }
     let mut cause = status.source();
     while let Some(error) = cause {
         if error.is::<tonic::ConnectError>() {
@@ -197,8 +205,12 @@ mod tests {
     #[test]
     fn what_never_arrived_certainly_changed_nothing() {
         let refused = tonic::ConnectError(Box::from("connection refused"));
-        let error = from_status("the tickets", Status::from_error(Box::new(refused)));
-        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None));
+        let not_ready = Status::unknown("Service was not ready: closed");
+        for status in [not_ready, Status::from_error(Box::new(refused))] {
+            let error = from_status("the tickets", status);
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None));
+        }
+        let error = from_status("the tickets", Status::unavailable("gone"));
         assert_eq!(error.to_string(), "the tickets is unavailable");
     }
 

@@ -14,12 +14,14 @@ use hive_domain::json::Json;
 use hive_domain::orchestration::flow::{Flow, FlowConfig, FlowEntry, Phase, Step, TicketRecord};
 use hive_domain::tickets::public::{Order, TicketChange, TicketStatus};
 use hive_domain::time::Timestamp;
+use tracing::{Instrument as _, Span};
 
 use super::agent_pool::AgentPool;
 use super::observer::Progress;
 use super::ports::{JournalEntry, JournalWrite, StoredFlow};
 use super::{
-    Dependencies, allocate_agents, consolidate_results, flow_view, generate_tickets, publish_tickets,
+    Dependencies, SPAN_TARGET, allocate_agents, consolidate_results, flow_view, generate_tickets,
+    publish_tickets,
 };
 use crate::error::{Error, chain};
 
@@ -73,6 +75,15 @@ impl JournalDriver {
         let flow = self.take_up(&stored)?;
         let plan_id = &flow.approved().plan.plan_id;
         let changes = self.dependencies.tickets.watch(plan_id, flow.read_to()).await?;
+        let span = tracing::info_span!(
+            target: SPAN_TARGET,
+            "orchestration_workflow.run",
+            neural.hive.workflow.id = %flow.workflow_id(),
+            neural.hive.plan.id = %plan_id,
+            neural.hive.intent.id = %flow.approved().plan.intent_id,
+            neural.hive.workflow.type = "orchestration",
+        );
+        self.dependencies.observer.opened(&flow, &span);
         let mut run = Run {
             generation: self.pool.generation(),
             driver: self,
@@ -82,7 +93,7 @@ impl JournalDriver {
             look_again_at: None,
             flow,
         };
-        run.finish().await
+        run.finish().instrument(span).await
     }
 
     /// The flow as its journal remembers it, with the places of its tickets booked.
@@ -137,7 +148,11 @@ impl Run<'_> {
             for step in steps {
                 match step {
                     Step::GenerateTickets => {
-                        generate_tickets::execute(&self.flow, &*dependencies.tickets).await?;
+                        let planned = self.flow.planned().len();
+                        let span = tracing::info_span!(target: SPAN_TARGET, "orchestrator.generate_tickets", planned);
+                        generate_tickets::execute(&self.flow, &*dependencies.tickets)
+                            .instrument(span)
+                            .await?;
                         self.enter(FlowEntry::TicketsGenerated { at: dependencies.clock.now() }).await?;
                     }
                     Step::Enter(entry) => self.enter(entry).await?,
@@ -145,8 +160,11 @@ impl Run<'_> {
                     Step::Consolidate => {
                         let unsaved = std::mem::take(&mut self.unsaved);
                         let (tickets, journal) = (&*dependencies.tickets, &*dependencies.journal);
+                        let span =
+                            tracing::info_span!(target: SPAN_TARGET, "orchestrator.consolidate_results");
                         let outcome =
                             consolidate_results::execute(&mut self.flow, unsaved, tickets, journal, now)
+                                .instrument(span)
                                 .await?;
                         self.tell_phase();
                         return Ok(outcome);
@@ -155,7 +173,12 @@ impl Run<'_> {
             }
             self.look_for_agents(&mut orders).await?;
             let busy = !idle || !orders.is_empty();
-            let publish = publish_tickets::execute(orders, &*dependencies.tickets);
+            let span = if orders.is_empty() {
+                Span::none()
+            } else {
+                tracing::info_span!(target: SPAN_TARGET, "orchestrator.publish_tickets", orders = orders.len())
+            };
+            let publish = publish_tickets::execute(orders, &*dependencies.tickets).instrument(span);
             let unsaved = std::mem::take(&mut self.unsaved);
             let save = save(dependencies, &self.flow, unsaved);
             let (published, saved) = join(publish, save).await;

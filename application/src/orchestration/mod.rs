@@ -55,6 +55,9 @@ use crate::clock::{Clock, Timer};
 use crate::error::Error;
 use crate::ids::IdGenerator;
 
+/// The target of the spans of orchestration. They are for whoever exports traces; without one none is made.
+pub const SPAN_TARGET: &str = "hive.span.orchestration";
+
 /// Everything that can be asked of the orchestration context.
 #[derive(Clone, Debug)]
 pub struct Orchestration {

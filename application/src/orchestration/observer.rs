@@ -23,6 +23,10 @@ pub trait FlowObserver: Send + Sync {
     /// Something happened to `flow`.
     fn observe(&self, flow: &Flow, progress: Progress<'_>);
 
+    /// A span was opened for driving `flow`, and nothing has been done in it: whoever exports it joins it to the trace of
+    /// the plan.
+    fn opened(&self, _flow: &Flow, _span: &tracing::Span) {}
+
     /// The agents for a ticket were known from an earlier look; the registry was not asked.
     fn agents_were_known(&self) {}
 }
@@ -50,6 +54,12 @@ impl FlowObserver for Observers {
     fn observe(&self, flow: &Flow, progress: Progress<'_>) {
         for observer in &self.0 {
             observer.observe(flow, progress);
+        }
+    }
+
+    fn opened(&self, flow: &Flow, span: &tracing::Span) {
+        for observer in &self.0 {
+            observer.opened(flow, span);
         }
     }
 

@@ -20,6 +20,7 @@ impl SubmitPlan {
     /// Judges a message, JSON text in UTF-8; its flow runs unless it ended. The flow is remembered by then, so it also
     /// runs when nobody waits, and after a restart.
     pub async fn execute(&self, context: &CallContext, message: &[u8]) -> Result<Submission, Error> {
+        context.must_be_service()?;
         let submission = self.validate.take(context, message).await?;
         if let Submission::Open { workflow_id, .. } = &submission {
             self.supervisor.submit(workflow_id);

@@ -11,6 +11,7 @@ use hive_domain::orchestration::message::Message;
 use hive_domain::orchestration::plan::ApprovedPlan;
 use hive_domain::orchestration::validation::{Subject, Verdict, validate};
 use hive_domain::time::Timestamp;
+use tracing::Instrument as _;
 
 use super::Dependencies;
 use super::ports::{FlowOpening, Journal, Opened, OutboxMessage, StoredFlow};
@@ -87,7 +88,12 @@ impl ValidatePlan {
     }
 
     /// Judges a decoded message.
-    pub async fn execute(&self, _context: &CallContext, body: Json) -> Result<Submission, Error> {
+    pub async fn execute(&self, context: &CallContext, body: Json) -> Result<Submission, Error> {
+        let span = tracing::info_span!(target: super::SPAN_TARGET, "orchestrator.validate_plan");
+        self.judge(context, body).instrument(span).await
+    }
+
+    async fn judge(&self, context: &CallContext, body: Json) -> Result<Submission, Error> {
         let now = self.clock.now();
         let limits = &self.limits;
         let parse = |text: &str| {
@@ -109,7 +115,7 @@ impl ValidatePlan {
         self.audit(workflow_id.as_ref(), &report.findings, now).await;
         match (report.verdict, stored) {
             (Verdict::Run(approved), Some(stored)) => Ok(known(&approved, stored, report.findings)),
-            (Verdict::Run(approved), None) => self.open(*approved, report.findings, now).await,
+            (Verdict::Run(approved), None) => self.open(context, *approved, report.findings, now).await,
             (Verdict::Rejected(subject), _) => Ok(Submission::Rejected(subject)),
             (Verdict::AwaitingApproval(subject), _) => Ok(Submission::AwaitingApproval(subject)),
             (Verdict::Invalid, _) => Ok(Submission::Invalid(report.findings)),
@@ -118,6 +124,7 @@ impl ValidatePlan {
 
     async fn open(
         &self,
+        context: &CallContext,
         mut approved: ApprovedPlan,
         findings: Findings,
         now: Timestamp,
@@ -125,6 +132,10 @@ impl ValidatePlan {
         let plan_hash = approved.plan.content_hash();
         let decision = &mut approved.decision;
         decision.correlation_id.get_or_insert_with(|| self.ids.uuid());
+        if let (None, Some((trace_id, span_id))) = (&decision.trace_id, context.sampled_trace()) {
+            decision.trace_id = Some(trace_id.to_owned());
+            decision.span_id = Some(span_id.to_owned());
+        }
         let workflow_id = WorkflowId::for_plan(&approved.plan.plan_id);
         let opening = FlowOpening {
             workflow_id: workflow_id.clone(),

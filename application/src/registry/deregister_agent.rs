@@ -35,6 +35,7 @@ impl DeregisterAgent {
         context: &CallContext,
         command: &DeregisterAgentCommand,
     ) -> Result<bool, Error> {
+        context.must_be_service()?;
         let DeregisterAgentCommand { agent_id, epoch } = command;
         let now = self.writer.clock.now();
         let mut change = |known: Option<Agent>| {

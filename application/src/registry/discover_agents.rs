@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use hive_domain::registry::public::RankedAgent;
 use hive_domain::registry::{AgentFilter, AgentQuery, Capabilities, PheromoneCounts};
 
-use super::AgentWriter;
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
 use super::observer::Search;
 use super::ports::AgentListQuery;
+use super::{AgentWriter, SPAN_TARGET};
 use crate::context::CallContext;
 use crate::error::Error;
 
@@ -35,6 +38,23 @@ impl DiscoverAgents {
 
     /// The agents that fit, each with its score and what it is made of. `InvalidArgument` names a bad filter.
     pub async fn execute(
+        &self,
+        context: &CallContext,
+        command: DiscoverAgentsCommand,
+    ) -> Result<Vec<RankedAgent>, Error> {
+        let wanted = command.capabilities.len();
+        let span = tracing::info_span!(
+            target: SPAN_TARGET,
+            "discover_agents",
+            capabilities_count = wanted,
+            agents_found = Empty,
+        );
+        let found = self.search(context, command).instrument(span.clone()).await?;
+        span.record("agents_found", found.len());
+        Ok(found)
+    }
+
+    async fn search(
         &self,
         context: &CallContext,
         command: DiscoverAgentsCommand,

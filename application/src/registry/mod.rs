@@ -18,6 +18,8 @@ use futures_util::stream::BoxStream;
 use hive_domain::ids::AgentId;
 use hive_domain::registry::public::AgentSnapshot;
 use hive_domain::registry::{AgentFilter, LeaseTerms, RegistryError};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 pub use deregister_agent::{DeregisterAgent, DeregisterAgentCommand};
 pub use discover_agents::{DiscoverAgents, DiscoverAgentsCommand};
@@ -32,6 +34,9 @@ use self::change_feed::ChangeFeed;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::ids::IdGenerator;
+
+/// The target of the spans of the registry. They are for whoever exports traces; without one none is made.
+pub const SPAN_TARGET: &str = "hive.span.registry";
 
 /// Everything that can be asked of the registry context.
 #[derive(Clone)]
@@ -101,7 +106,8 @@ impl Registry {
     /// The agent as it is now; `NotFound` when it is not registered.
     pub async fn get(&self, id: &AgentId) -> Result<AgentSnapshot, Error> {
         let asked_at = self.clock.now();
-        let found = self.find(id).await;
+        let span = tracing::info_span!(target: SPAN_TARGET, "get_agent", agent_id = %id);
+        let found = self.find(id).instrument(span).await;
         self.observer.asked(Operation::Get, found.is_ok(), self.clock.now().since(asked_at));
         found
     }
@@ -116,7 +122,8 @@ impl Registry {
     pub async fn list(&self, filter: &AgentFilter, after: Option<AgentId>) -> Result<AgentPage, Error> {
         let now = self.clock.now();
         let query = AgentListQuery { after, ..AgentListQuery::for_filter(filter) };
-        let found = self.repository.list(&query).await;
+        let span = tracing::info_span!(target: SPAN_TARGET, "list_agents");
+        let found = self.repository.list(&query).instrument(span).await;
         self.observer.asked(Operation::List, found.is_ok(), self.clock.now().since(now));
         let found = found?;
         let next = found.last().filter(|_| found.len() >= query.limit).map(|agent| agent.id().clone());
@@ -173,7 +180,15 @@ impl AgentWriter {
         change: &mut Change<'_>,
     ) -> Result<AgentSnapshot, Error> {
         let asked_at = self.clock.now();
-        let answer = self.update(id, change).await;
+        let span = tracing::info_span!(
+            target: SPAN_TARGET,
+            "registry",
+            otel.name = operation.span_name(),
+            agent_id = %id,
+            success = Empty,
+        );
+        let answer = self.update(id, change).instrument(span.clone()).await;
+        span.record("success", answer.is_ok());
         self.observer.asked(operation, answer.is_ok(), self.clock.now().since(asked_at));
         answer
     }

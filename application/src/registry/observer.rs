@@ -18,6 +18,19 @@ pub enum Operation {
     List,
 }
 
+impl Operation {
+    /// The name of its span.
+    pub(super) const fn span_name(self) -> &'static str {
+        match self {
+            Operation::Register => "register_agent",
+            Operation::Heartbeat => "heartbeat",
+            Operation::Deregister => "deregister_agent",
+            Operation::Get => "get_agent",
+            Operation::List => "list_agents",
+        }
+    }
+}
+
 /// What came of a search for agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Search {

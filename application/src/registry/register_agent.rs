@@ -55,6 +55,7 @@ impl RegisterAgent {
         context: &CallContext,
         command: RegisterAgentCommand,
     ) -> Result<Registration, Error> {
+        context.must_be_service()?;
         let announcement = Announcement::check(command.announcement)?;
         let claim = match (command.claim, announcement.token()) {
             (Claim::None, Some(token)) => Claim::Token(token.clone()),
@@ -72,8 +73,9 @@ impl RegisterAgent {
         let mut change = |known: Option<Agent>| -> Result<Agent, RegistryError> {
             let announcement = announcement.clone();
             let Some(mut agent) = known else {
-                issue = TokenIssue::Fresh;
-                return Ok(Agent::register(id.clone(), announcement, hash, now));
+                let (token, kept) = claim.token_or(hash);
+                issue = kept;
+                return Ok(Agent::register(id.clone(), announcement, token, now));
             };
             issue = agent.register_again(announcement, &claim, hash, now, &terms)?;
             Ok(agent)

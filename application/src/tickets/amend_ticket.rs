@@ -39,6 +39,7 @@ impl AmendTicket {
         context: &CallContext,
         command: &AmendTicketCommand,
     ) -> Result<(Ticket, Applied), Error> {
+        context.may_change(&command.ticket_id)?;
         let now = self.clock.now();
         let by = context.principal.as_str();
         let mut change = |ticket: &mut Ticket| {

@@ -39,6 +39,7 @@ impl ChangeTicketStatus {
         context: &CallContext,
         command: &ChangeTicketStatusCommand,
     ) -> Result<(Ticket, Applied), Error> {
+        context.may_change(&command.ticket_id)?;
         let now = self.clock.now();
         let mut change =
             |ticket: &mut Ticket| ticket.report(command.status, &command.report, now, &context.principal);

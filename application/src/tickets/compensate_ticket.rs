@@ -37,6 +37,7 @@ impl CompensateTicket {
         context: &CallContext,
         command: &CompensateTicketCommand,
     ) -> Result<Ticket, Error> {
+        context.may_change(&command.ticket_id)?;
         let now = self.clock.now();
         let mut change = |ticket: &mut Ticket| ticket.compensate_by(&command.wanted, now, &context.principal);
         self.repository.update(&command.ticket_id, &mut change).await?;

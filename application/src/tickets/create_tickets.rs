@@ -36,6 +36,7 @@ impl CreateTickets {
         context: &CallContext,
         tickets: Vec<NewTicket>,
     ) -> Result<Vec<Ticket>, Error> {
+        context.must_be_service()?;
         let wanted = tickets
             .into_iter()
             .map(|new| Ticket::create(new.content, new.metadata, &context.principal))

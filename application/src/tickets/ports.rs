@@ -47,7 +47,7 @@ pub enum Creation {
 }
 
 /// Which tickets to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct TicketFilter {
     /// Of this plan.
     pub plan_id: Option<PlanId>,

@@ -47,6 +47,7 @@ impl ReleaseTickets {
         context: &CallContext,
         command: &ReleaseTicketsCommand,
     ) -> Result<u64, Error> {
+        context.must_be_service()?;
         let (ReleaseTicketsCommand::Fence { agent_id, .. } | ReleaseTicketsCommand::Lost { agent_id }) =
             command;
         let filter = TicketFilter {

@@ -78,6 +78,7 @@ impl SubmitTickets {
         draft: &TicketDraft,
         prefix: &str,
     ) -> Result<(NewTicket, Ticket), Error> {
+        context.must_be_service()?;
         let new = draft.resolve(prefix, self.clock.now().millis(), || self.ids.uuid())?;
         let ticket = Ticket::create(new.content.clone(), new.metadata.clone(), &context.principal);
         let ticket = ticket.map_err(|error| match error {

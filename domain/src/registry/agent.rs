@@ -96,7 +96,7 @@ impl Agent {
     }
 
     /// The next incarnation. While the agent lives this takes its token (or being its host): a lease that ran out, or a
-    /// removal, frees the id. The higher epoch fences whatever the former incarnation still reports.
+    /// removal, frees the id, and a token shown for a free id is its token from then on. The higher epoch fences whatever the former incarnation still reports.
     pub fn register_again(
         &mut self,
         announcement: Announcement,
@@ -107,14 +107,10 @@ impl Agent {
     ) -> Result<TokenIssue, RegistryError> {
         let owned = matches!(claim, Claim::Token(token) if TokenHash::of(token) == self.record.token_hash);
         let free = self.is_retired() || self.lease(terms, now) != LeaseState::Held;
-        let issue = if owned && !self.is_retired() {
-            TokenIssue::Kept
-        } else if free || *claim == Claim::Host {
-            TokenIssue::Fresh
-        } else {
+        if !(owned || free || *claim == Claim::Host) {
             return Err(RegistryError::IdHeld { agent: self.record.agent_id.clone() });
-        };
-        let token = if issue == TokenIssue::Kept { self.record.token_hash } else { fresh };
+        }
+        let (token, issue) = claim.token_or(fresh);
         let next = Self::register(self.record.agent_id.clone(), announcement, token, now).record;
         self.record = AgentRecord {
             epoch: self.record.epoch.saturating_add(1),
@@ -354,7 +350,12 @@ mod tests {
         let mut retired = agent();
         retired.retire(None, at(1)).unwrap();
         let issue = retired.register_again(announcement(None), &token("first"), hash("b"), at(2), &TERMS);
-        assert_eq!(issue, Ok(TokenIssue::Fresh), "the token of an ended registration is void");
+        assert_eq!(issue, Ok(TokenIssue::Kept), "whoever lost the answer shows the token again");
+        let again = retired.register_again(announcement(None), &token("first"), hash("c"), at(3), &TERMS);
+        assert_eq!((again, retired.epoch()), (Ok(TokenIssue::Kept), 3));
+        let mut retired = agent();
+        retired.retire(None, at(1)).unwrap();
+        retired.register_again(announcement(None), &Claim::None, hash("b"), at(2), &TERMS).unwrap();
         assert_eq!((retired.epoch(), retired.is_retired()), (2, false));
     }
 

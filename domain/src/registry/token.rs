@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::agent::TokenIssue;
+
 /// The secret text an agent gets at registration and shows to register again. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RegistrationToken(String);
@@ -57,6 +59,17 @@ pub enum Claim {
     /// It is the process that hosts the registry and the agent: its data folder is locked to it, so whoever held the
     /// id before is gone. Never built from a request.
     Host,
+}
+
+impl Claim {
+    /// The token that is valid after a registration: the one shown, so that a caller who lost the answer can repeat the
+    /// request, or `fresh`.
+    pub fn token_or(&self, fresh: TokenHash) -> (TokenHash, TokenIssue) {
+        match self {
+            Claim::Token(shown) => (TokenHash::of(shown), TokenIssue::Kept),
+            Claim::None | Claim::Host => (fresh, TokenIssue::Fresh),
+        }
+    }
 }
 
 #[cfg(test)]

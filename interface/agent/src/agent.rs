@@ -62,6 +62,8 @@ enum Step {
     HeartbeatDue,
     /// One was sent.
     HeartbeatSent,
+    /// The registry was told that nothing more is taken.
+    Closed,
 }
 
 type Steps = FuturesUnordered<BoxFuture<'static, Result<Step, Error>>>;
@@ -78,6 +80,18 @@ struct Work {
     /// piece of work is enough for both.
     tickets: HashSet<TicketId>,
     committing: bool,
+    end: End,
+}
+
+/// How far an agent is with ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It takes tickets.
+    Open,
+    /// It takes none, and says so.
+    Closing,
+    /// That was said.
+    Closed,
 }
 
 impl Agent {
@@ -104,14 +118,14 @@ impl Agent {
             changes: None,
             tickets: HashSet::new(),
             committing: false,
+            end: End::Open,
         };
         work.steps.push(self.clone().follow(from).boxed());
         work.steps.push(self.heartbeat_later());
         let mut stop = pin!(stop.fuse());
-        let mut stopping = false;
-        while !stopping || !work.tickets.is_empty() {
-            let Work { steps, changes, tickets, .. } = &mut work;
-            let has_place = !stopping && tickets.len() < self.config.max_concurrent;
+        while work.end != End::Closed || !work.tickets.is_empty() {
+            let Work { steps, changes, tickets, figures, end, .. } = &mut work;
+            let has_place = *end == End::Open && tickets.len() < self.config.max_concurrent;
             let mut change = match changes {
                 Some(changes) if has_place => changes.next().left_future(),
                 Some(_) | None => pending().right_future(),
@@ -119,7 +133,8 @@ impl Agent {
             .fuse();
             let change = select_biased! {
                 () = stop => {
-                    stopping = true;
+                    *end = End::Closing;
+                    steps.push(self.clone().close(figures.closing()).boxed());
                     continue;
                 }
                 step = steps.select_next_some() => {
@@ -193,8 +208,10 @@ impl Agent {
             }
             Step::Committed => work.committing = false,
             Step::Followed(changes) => work.changes = Some(changes),
+            Step::Closed => work.end = End::Closed,
             Step::HeartbeatDue => {
-                let telemetry = work.figures.telemetry();
+                let open = work.end == End::Open;
+                let telemetry = if open { work.figures.telemetry() } else { work.figures.closing() };
                 work.steps.push(self.clone().heartbeat(telemetry).boxed());
             }
             Step::HeartbeatSent => work.steps.push(self.heartbeat_later()),
@@ -282,6 +299,10 @@ impl Agent {
             Err(error) => return Err(error),
         }
         Ok(Step::HeartbeatSent)
+    }
+
+    async fn close(self, telemetry: AgentTelemetry) -> Result<Step, Error> {
+        self.heartbeat(telemetry).await.map(|_| Step::Closed)
     }
 
     async fn wait(&self, wait_ms: &mut i64) {

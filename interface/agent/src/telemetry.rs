@@ -47,11 +47,29 @@ impl Figures {
             last_execution_at: self.last_at,
         }
     }
+
+    /// What an agent says that takes nothing more. That nothing it does succeeds is the only word of the registry's
+    /// contract that makes others be chosen.
+    pub(crate) fn closing(&self) -> AgentTelemetry {
+        AgentTelemetry {
+            success_rate: 0.0,
+            total_executions: self.total.max(1),
+            failed_executions: self.failed,
+            last_execution_at: self.last_at,
+            avg_duration_ms: 0,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_chooses_an_agent_that_takes_nothing_more() {
+        let status = Figures::default().closing().status();
+        assert_eq!(status, hive_domain::registry::public::AgentStatus::Unhealthy);
+    }
 
     const NOW: Timestamp = Timestamp::from_millis(1);
 

@@ -103,6 +103,22 @@ impl AccessLog {
     }
 }
 
+impl AccessLog {
+    /// Waits as [`Self::flush`] does, but no longer than `limit`: a reader that does not read must not keep a process
+    /// from ending. Tells whether everything is written.
+    pub fn flush_within(&self, limit: Duration) -> bool {
+        let shared = &self.handle.shared;
+        let mut state = shared.lock();
+        let target = state.appended;
+        state.flushing = true;
+        shared.changed.notify_all();
+        let behind = |state: &mut State| state.written < target;
+        state =
+            shared.changed.wait_timeout_while(state, limit, behind).unwrap_or_else(PoisonError::into_inner).0;
+        state.written >= target
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.lock().closing = true;
@@ -173,6 +189,26 @@ mod tests {
         other.append(b"last\n");
         drop(other);
         assert_eq!(out.text(), "last\n");
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_is_not_waited_for() {
+        struct Stuck(std::sync::mpsc::Receiver<()>);
+        impl Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                let _ = self.0.recv();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (unstick, stuck) = std::sync::mpsc::channel();
+        let log = AccessLog::to(Stuck(stuck)).expect("a thread");
+        log.append(b"a\n");
+        assert!(!log.flush_within(Duration::from_millis(100)));
+        drop(unstick);
+        assert!(log.flush_within(Duration::from_secs(10)));
     }
 
     #[test]

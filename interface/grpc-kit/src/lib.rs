@@ -86,6 +86,7 @@ pub mod access_log;
 pub mod auth;
 pub mod call;
 pub mod client;
+pub mod compression;
 pub mod drain;
 pub mod early;
 pub mod failure;

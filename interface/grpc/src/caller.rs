@@ -1,6 +1,6 @@
 //! Who calls, from what the layers above and the metadata say.
 
-use hive_application::context::CallContext;
+use hive_application::context::{CallContext, TicketGrant};
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
@@ -15,7 +15,12 @@ const MAX_TRACE_PARENT: usize = 55;
 
 /// Who calls, as a layer above found out: put into the request's extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authenticated(pub String);
+pub struct Authenticated {
+    /// Its name.
+    pub name: String,
+    /// All it may do, when its token was made for one ticket.
+    pub grant: Option<TicketGrant>,
+}
 
 /// The circumstances of a call: those a layer above put into the request's extensions, else those its metadata tells.
 /// Metadata never tells the principal.
@@ -28,9 +33,10 @@ pub fn context<T>(request: &Request<T>) -> CallContext {
     let correlation = text(metadata, "x-correlation-id", MAX_CORRELATION)
         .or_else(|| text(metadata, "x-neural-hive-correlation-id", MAX_CORRELATION));
     CallContext {
-        principal: principal.map_or(ANONYMOUS, |Authenticated(name)| name).to_owned(),
+        principal: principal.map_or(ANONYMOUS, |known| known.name.as_str()).to_owned(),
         correlation_id: correlation,
         trace_parent: text(metadata, "traceparent", MAX_TRACE_PARENT),
+        grant: principal.and_then(|known| known.grant.clone()),
     }
 }
 
@@ -65,7 +71,7 @@ mod tests {
     #[test]
     fn an_authenticated_caller_keeps_its_name() {
         let mut request = Request::new(());
-        request.extensions_mut().insert(Authenticated("worker-1".to_owned()));
+        request.extensions_mut().insert(Authenticated { name: "worker-1".to_owned(), grant: None });
         request.metadata_mut().insert("x-correlation-id", "c".parse().unwrap());
         let context = context(&request);
         assert_eq!((context.principal.as_str(), context.correlation_id.as_deref()), ("worker-1", Some("c")));

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use hive_application::context::CallContext;
+use hive_application::context::{CallContext, TicketGrant};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -11,10 +11,15 @@ use crate::request_id::RequestId;
 
 /// Who calls, as a layer around the routes found out: put into the request's extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authenticated(pub String);
+pub struct Authenticated {
+    /// Its name.
+    pub name: String,
+    /// All it may do, when its token was made for one ticket.
+    pub grant: Option<TicketGrant>,
+}
 
 /// What history records for callers that say nothing else about themselves.
-const PRINCIPAL: &str = "rest";
+pub(crate) const PRINCIPAL: &str = "rest";
 /// Characters of a header that is kept.
 const MAX_CHARS: usize = 255;
 
@@ -32,9 +37,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             .or_else(|| parts.extensions.get::<RequestId>().map(|RequestId(id)| id.clone()));
         let principal = parts.extensions.get::<Authenticated>();
         Ok(Caller(CallContext {
-            principal: principal.map_or(PRINCIPAL, |Authenticated(name)| name).to_owned(),
+            principal: principal.map_or(PRINCIPAL, |known| known.name.as_str()).to_owned(),
             correlation_id,
             trace_parent: header(headers, "traceparent"),
+            grant: principal.and_then(|known| known.grant.clone()),
         }))
     }
 }

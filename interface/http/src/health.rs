@@ -1,4 +1,4 @@
-//! `/health`: the process lives. `/ready`: everything it needs answers.
+//! `/health`: the process lives. `/ready`: everything it needs answers. `/grpc-health`: its gRPC server serves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +35,14 @@ pub struct Health {
     service: Arc<str>,
     version: Arc<str>,
     checks: Arc<[(String, Arc<dyn Readiness>)]>,
+    grpc: Option<Grpc>,
+}
+
+/// The gRPC server beside the routes, as `/grpc-health` tells of it.
+#[derive(Clone)]
+struct Grpc {
+    port: u16,
+    is_serving: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Health {
@@ -44,7 +52,18 @@ impl Health {
         version: &str,
         checks: impl IntoIterator<Item = (String, Arc<dyn Readiness>)>,
     ) -> Self {
-        Health { service: service.into(), version: version.into(), checks: checks.into_iter().collect() }
+        Health {
+            service: service.into(),
+            version: version.into(),
+            checks: checks.into_iter().collect(),
+            grpc: None,
+        }
+    }
+
+    /// With `/grpc-health`, which tells of the gRPC server on `port`.
+    #[must_use]
+    pub fn with_grpc(self, port: u16, is_serving: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
+        Health { grpc: Some(Grpc { port, is_serving }), ..self }
     }
 }
 
@@ -66,13 +85,39 @@ struct Alive<'a> {
 }
 
 #[derive(Serialize)]
+struct GrpcHealth {
+    status: &'static str,
+    grpc_port: u16,
+    grpc_server_running: bool,
+    health_servicer_registered: bool,
+}
+
+#[derive(Serialize)]
 struct Ready<'a> {
     status: &'static str,
     checks: BTreeMap<&'a str, bool>,
 }
 
 pub(crate) fn routes(health: Health) -> Router {
-    Router::new().both("/health", get(alive)).both("/ready", get(ready)).with_state(health)
+    let routes = Router::new().both("/health", get(alive)).both("/ready", get(ready));
+    let routes = match health.grpc.clone() {
+        Some(beside) => routes.both("/grpc-health", get(move || std::future::ready(grpc(&beside)))),
+        None => routes,
+    };
+    routes.with_state(health)
+}
+
+fn grpc(beside: &Grpc) -> Response {
+    let running = (beside.is_serving)();
+    let (code, status) =
+        if running { (StatusCode::OK, "healthy") } else { (StatusCode::SERVICE_UNAVAILABLE, "unhealthy") };
+    let health = GrpcHealth {
+        status,
+        grpc_port: beside.port,
+        grpc_server_running: running,
+        health_servicer_registered: true,
+    };
+    (code, axum::Json(health)).into_response()
 }
 
 async fn alive(State(health): State<Health>) -> Response {

@@ -2,9 +2,11 @@
 //! not ends the process.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hive_application::error::{Error, chain};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Wait before a task begins anew; doubles each time, up to the longest.
@@ -17,14 +19,21 @@ const HELD_OUT: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Background {
     tasks: JoinSet<Error>,
+    failed: Arc<Notify>,
 }
 
 impl Background {
+    /// Is told whenever a task failed in a way that waiting helps against.
+    pub(crate) fn failed(&self) -> Arc<Notify> {
+        Arc::clone(&self.failed)
+    }
+
     /// Keeps a task going. `begin` is told whether it begins anew.
     pub(crate) fn keep<F>(&mut self, name: &'static str, mut begin: impl FnMut(bool) -> F + Send + 'static)
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
+        let failed = Arc::clone(&self.failed);
         self.tasks.spawn(async move {
             let (mut wait, mut again) = (FIRST_WAIT, false);
             loop {
@@ -33,6 +42,7 @@ impl Background {
                     Ok(()) => tracing::debug!("{name} ended and begins anew"),
                     Err(error) if error.is_transient() => {
                         tracing::warn!(error = chain(&error), "{name} failed and begins anew");
+                        failed.notify_one();
                     }
                     Err(error) => return error,
                 }
@@ -62,7 +72,6 @@ impl Background {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use hive_application::error::{Effect, ErrorKind};

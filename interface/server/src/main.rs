@@ -6,7 +6,7 @@
 //! | `settings` | what can be set |
 //! | `roles` | what a process serves |
 //! | `serve` | the ports: gRPC and HTTP servers around the contexts |
-//! | `telemetry` | what is measured |
+//! | `telemetry` | metrics, traces |
 //! | `wire` | which adapter stands behind which port |
 //! | `background` | what goes on beside the work itself |
 //! | `lock` | the data folder |

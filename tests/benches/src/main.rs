@@ -1,7 +1,7 @@
 //! Measures what the project promises, on a release build, with the flush time of the disk beside it.
 //!
 //! `cargo xtask bench` builds and runs it; an argument picks the measurements whose name contains it, another one the
-//! calls of `serving`.
+//! calls of `serving` and `postgres`.
 #![expect(clippy::print_stdout, reason = "the figures are for a terminal")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is worth nothing")]
 
@@ -13,36 +13,32 @@ mod serving;
 mod start;
 mod tickets;
 mod validation;
+mod writes;
 
 use report::Report;
 
 fn main() {
-    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let mut arguments = std::env::args().skip(1);
+    let (wanted, call) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if wanted == serving::reference::COMMAND {
-        let database = std::env::args().nth(2).expect("the database");
-        return runtime.block_on(serving::reference::serve(&database));
+        return runtime.block_on(serving::reference::serve(&call));
     }
     let mut report = Report::default();
     report.add("disk", "flushes of one page", disk::flushes_per_second(), "/s, the floor of every commit");
-    if "validation".contains(&wanted) {
-        validation::measure(&mut report);
-    }
-    if "generation".contains(&wanted) {
-        runtime.block_on(tickets::generation(&mut report));
-    }
-    if "life".contains(&wanted) {
-        runtime.block_on(tickets::life(&mut report));
-    }
-    if "run".contains(&wanted) {
-        run::measure(&mut report);
-    }
-    if "start".contains(&wanted) {
-        start::measure(&mut report);
-    }
-    if "serving".contains(&wanted) {
-        let call = std::env::args().nth(2).unwrap_or_default();
-        runtime.block_on(serving::measure(&mut report, "serving", None, &call));
+    for name in ["validation", "generation", "life", "run", "start", "serving", "postgres", "writes"] {
+        if name.contains(&wanted) {
+            match name {
+                "validation" => validation::measure(&mut report),
+                "generation" => runtime.block_on(tickets::generation(&mut report)),
+                "life" => runtime.block_on(tickets::life(&mut report)),
+                "run" => run::measure(&mut report),
+                "start" => start::measure(&mut report),
+                "serving" => runtime.block_on(serving::measure(&mut report, "serving", None, &call)),
+                "writes" => runtime.block_on(writes::measure(&mut report)),
+                _ => runtime.block_on(serving::on_postgres(&mut report, &call)),
+            }
+        }
     }
     print!("{report}");
 }

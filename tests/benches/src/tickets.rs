@@ -133,7 +133,7 @@ async fn lives(tickets: Tickets, begin: Instant) -> usize {
     lived
 }
 
-fn content() -> TicketContent {
+pub(crate) fn content() -> TicketContent {
     let now = WallClock.now();
     let id = uuid::Uuid::new_v4().to_string();
     TicketContent {

@@ -263,7 +263,7 @@ pub async fn agents_are_followed(fixture: &impl NeighbourFixture) {
     let AgentNews::Changed(change) = next(&mut news).await else { panic!("no change") };
     assert_eq!(change.kind, AgentChangeKind::Registered);
     let found = of.agents.discover(&query("read")).await.unwrap();
-    assert_eq!(found, [change.agent.clone()]);
+    assert_eq!(found, std::slice::from_ref(&change.agent));
 
     let mut later = of.agents.watch().await.unwrap();
     assert_eq!(next(&mut later).await, AgentNews::Present(found));

@@ -100,6 +100,12 @@ pub async fn a_large_plan_is_created_at_once(fixture: &impl TicketFixture) {
     assert!(outcome.iter().all(|creation| matches!(creation, Creation::Created(_))));
     let query = TicketQuery { filter: TicketFilter::default(), offset: 0, limit: 1, after: None };
     assert_eq!(store.repository.list(&query).await.unwrap().total, 1_234);
+    let last = TicketQuery { offset: 1_230, limit: 9, ..query.clone() };
+    let page = store.repository.list(&last).await.unwrap();
+    assert_eq!((page.tickets.len(), page.total, page.next), (4, 1_234, None));
+    let beyond = TicketQuery { offset: 2_000, limit: 9, ..query };
+    let page = store.repository.list(&beyond).await.unwrap();
+    assert_eq!((page.tickets.len(), page.total), (0, 1_234));
     let mut seen = Vec::new();
     let mut after = 0;
     while after < store.log.end().await.unwrap() {

@@ -11,7 +11,7 @@ use hive_application::orchestration::{StoredFlow, StoredMessage};
 use hive_application::tickets::{HistoryEntry, LogFilter, TicketFilter, TicketQuery};
 use hive_domain::ids::{PlanId, WorkflowId};
 use hive_domain::tickets::{Ticket, TicketChange, TicketStatus};
-use hive_sql::{Config, OrchestrationDatabase, TicketDatabase};
+use hive_sql::{Config, OrchestrationDatabase, Server, TicketDatabase};
 use tempfile::TempDir;
 
 const PAGE: usize = 1_000;
@@ -44,8 +44,19 @@ impl Folder {
     /// Reads `path`; what is not there yet is empty.
     pub fn read(path: &Path, plan_id: &str) -> Self {
         let copy = copy(path);
+        let there = |name: &str| Some(copy.path().join(name)).filter(|file| file.exists()).map(Config::new);
+        Folder::of(there("tickets.db"), there("orchestration.db"), plan_id)
+    }
+
+    /// Reads the PostgreSQL databases that these URLs name.
+    pub fn of_servers(tickets: &str, orchestration: &str, plan_id: &str) -> Self {
+        let at = |url: &str| Some(Config::postgres(Server::from_url(url).expect("a database URL")));
+        Folder::of(at(tickets), at(orchestration), plan_id)
+    }
+
+    fn of(tickets: Option<Config>, orchestration: Option<Config>, plan_id: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let folder = runtime.expect("a runtime").block_on(read(copy.path(), plan_id));
+        let folder = runtime.expect("a runtime").block_on(read(tickets, orchestration, plan_id));
         folder.unwrap_or_else(|error| panic!("the folder cannot be read: {}", chain(&error)))
     }
 
@@ -94,18 +105,20 @@ fn copy(path: &Path) -> TempDir {
     copy
 }
 
-async fn read(path: &Path, plan_id: &str) -> Result<Folder, Error> {
+async fn read(
+    tickets: Option<Config>,
+    orchestration: Option<Config>,
+    plan_id: &str,
+) -> Result<Folder, Error> {
     let plan_id = PlanId::parse(plan_id).expect("plan ids of tests are valid");
     let mut folder = Folder::default();
-    let tickets = path.join("tickets.db");
-    if tickets.exists() {
-        let database = TicketDatabase::open(&Config::new(tickets)).await?;
+    if let Some(config) = tickets {
+        let database = TicketDatabase::open(&config).await?;
         read_tickets(&database, &plan_id, &mut folder).await?;
         database.close().await?;
     }
-    let orchestration = path.join("orchestration.db");
-    if orchestration.exists() {
-        let database = OrchestrationDatabase::open(&Config::new(orchestration)).await?;
+    if let Some(config) = orchestration {
+        let database = OrchestrationDatabase::open(&config).await?;
         read_orchestration(&database, &plan_id, &mut folder).await?;
         database.close().await?;
     }

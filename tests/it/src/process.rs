@@ -47,6 +47,7 @@ fn build() -> PathBuf {
 pub struct Hive {
     command: Command,
     surroundings: tempfile::TempDir,
+    read_to: Option<&'static str>,
 }
 
 impl Hive {
@@ -63,7 +64,7 @@ impl Hive {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        Hive { command, surroundings }
+        Hive { command, surroundings, read_to: None }
     }
 
     /// `hive run PLAN`.
@@ -104,6 +105,13 @@ impl Hive {
         self
     }
 
+    /// Its stderr is read up to a line that contains this, and then left alone.
+    #[must_use]
+    pub fn read_only_to(mut self, text: &'static str) -> Self {
+        self.read_to = Some(text);
+        self
+    }
+
     /// The folder it works in.
     pub fn working_folder(&self) -> &Path {
         self.surroundings.path()
@@ -113,8 +121,8 @@ impl Hive {
     pub fn start(mut self) -> Running {
         let mut child = self.command.spawn().expect("hive starts");
         let (sender, lines) = channel();
-        read(child.stdout.take(), Stream::Out, sender.clone());
-        read(child.stderr.take(), Stream::Err, sender);
+        read(child.stdout.take(), Stream::Out, sender.clone(), None);
+        read(child.stderr.take(), Stream::Err, sender, self.read_to);
         Running { child, lines, out: String::new(), err: String::new(), surroundings: self.surroundings }
     }
 
@@ -123,7 +131,7 @@ impl Hive {
         let mut child = self.command.spawn().expect("hive starts");
         drop(child.stdout.take());
         let (sender, lines) = channel();
-        read(child.stderr.take(), Stream::Err, sender);
+        read(child.stderr.take(), Stream::Err, sender, None);
         Running { child, lines, out: String::new(), err: String::new(), surroundings: self.surroundings }
     }
 
@@ -139,13 +147,25 @@ enum Stream {
     Err,
 }
 
-fn read(pipe: Option<impl Read + Send + 'static>, stream: Stream, lines: Sender<(Stream, String)>) {
+fn read(
+    pipe: Option<impl Read + Send + 'static>,
+    stream: Stream,
+    lines: Sender<(Stream, String)>,
+    read_to: Option<&'static str>,
+) {
     let Some(pipe) = pipe else { return };
     std::thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
         while pipe.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
-            if lines.send((stream, String::from_utf8_lossy(&line).into_owned())).is_err() {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let is_last = read_to.is_some_and(|last| text.contains(last));
+            if lines.send((stream, text)).is_err() {
+                return;
+            }
+            if is_last {
+                // Open, and never read again.
+                std::mem::forget(pipe);
                 return;
             }
             line.clear();

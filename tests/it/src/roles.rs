@@ -48,12 +48,21 @@ pub struct Processes {
     serving: [Option<Serving>; 4],
     /// The gRPC ports, once they were given.
     ports: [u16; 4],
+    /// What every process is set to.
+    settings: Vec<(String, String)>,
 }
 
 impl Processes {
     /// Starts every role on a data folder.
     pub fn start(data: &Path) -> Self {
-        let mut processes = Processes { serving: [const { None }; 4], ports: [0; 4] };
+        Self::start_with(data, &[])
+    }
+
+    /// Starts every role on a data folder, with these settings.
+    pub fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut processes = Processes { serving: [const { None }; 4], ports: [0; 4], settings };
         for role in ROLES {
             processes.start_role(role, data);
         }
@@ -63,14 +72,15 @@ impl Processes {
     /// Starts a role, at the port it had before.
     pub fn start_role(&mut self, role: Role, data: &Path) {
         let [tickets, registry, ..] = self.ports.map(|port| port.to_string());
-        let mut running = Hive::new(["serve", role.word(), "--name", "worker", "--agents", "2"])
+        let hive = Hive::new(["serve", role.word(), "--name", "worker", "--agents", "2"])
             .data(data)
             .env("GRPC__SERVER__PORT", &self.ports[role as usize].to_string())
             .env("HTTP_PORT", "0")
             .env("PROMETHEUS_PORT", "0")
             .env("EXECUTION_TICKET_SERVICE_PORT", &tickets)
-            .env("SERVICE_REGISTRY_PORT", &registry)
-            .start();
+            .env("SERVICE_REGISTRY_PORT", &registry);
+        let mut running =
+            self.settings.iter().fold(hive, |hive, (name, value)| hive.env(name, value)).start();
         let mut address = |name: &str| -> SocketAddr {
             let line = running.wait_for_line(&format!("hive: {name} serves"));
             let address = line.trim().rsplit(' ').next().expect("the line ends with the address");

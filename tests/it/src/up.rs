@@ -30,6 +30,7 @@ pub fn up(data: &Path) -> Hive {
 pub struct Up {
     running: Running,
     registry: SocketAddr,
+    tickets: SocketAddr,
     orchestration: SocketAddr,
     http: SocketAddr,
     metrics: SocketAddr,
@@ -38,16 +39,22 @@ pub struct Up {
 impl Up {
     /// Starts it on a data folder and waits until it serves.
     pub fn start(data: &Path) -> Self {
-        let mut running = up(data).start();
+        Self::of(up(data))
+    }
+
+    /// Starts the platform as the command says, and waits until it serves.
+    pub fn of(hive: Hive) -> Self {
+        let mut running = hive.start();
         let mut address = |name: &str| {
             let line = running.wait_for_line(&format!("hive: {name} serves"));
             let address = line.trim().rsplit(' ').next().expect("the line ends with the address");
             address.parse().expect("an address")
         };
         let registry = address("registry");
+        let tickets = address("tickets");
         let orchestration = address("orchestration");
         let (http, metrics) = (address("http"), address("metrics"));
-        Up { running, registry, orchestration, http, metrics }
+        Up { running, registry, tickets, orchestration, http, metrics }
     }
 
     /// A caller of orchestration.
@@ -64,6 +71,14 @@ impl Up {
     /// Hands in a plan.
     pub async fn submit(&self, plan: &Value) -> SubmitPlanResponse {
         let request = SubmitPlanRequest { message: plan.to_string().into_bytes() };
+        self.orchestration().await.submit_plan(request).await.expect("an answer").into_inner()
+    }
+
+    /// Hands in a plan as part of a trace.
+    pub async fn submit_traced(&self, plan: &Value, trace_parent: &str) -> SubmitPlanResponse {
+        let message = plan.to_string().into_bytes();
+        let mut request = tonic::Request::new(SubmitPlanRequest { message });
+        request.metadata_mut().insert("traceparent", trace_parent.parse().expect("a header value"));
         self.orchestration().await.submit_plan(request).await.expect("an answer").into_inner()
     }
 
@@ -106,9 +121,26 @@ impl Up {
         tokio::time::timeout(LIMIT, watching).await.expect("a ticket is completed");
     }
 
+    /// Where the tickets answer over gRPC.
+    pub fn tickets_address(&self) -> SocketAddr {
+        self.tickets
+    }
+
+    /// Status and body of a request to the REST port.
+    pub fn send(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> (u16, String) {
+        let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let body = body.map(Value::to_string).unwrap_or_default();
+        ask(self.http, &format!("{method} {path}"), &token, &body).expect("an answer")
+    }
+
     /// Status and body of GET on the REST port.
     pub fn get(&self, path: &str) -> (u16, String) {
         get(self.http, path)
+    }
+
+    /// The REST port, for callers on other threads.
+    pub fn rest(&self) -> Rest {
+        Rest(self.http)
     }
 
     /// What the scrape port shows.
@@ -140,13 +172,34 @@ impl Up {
     }
 }
 
+/// A REST port.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest(SocketAddr);
+
+impl Rest {
+    /// Status and body of POST; 0 when no answer comes.
+    pub fn post(self, path: &str, body: &Value) -> (u16, String) {
+        ask(self.0, &format!("POST {path}"), "", &body.to_string()).unwrap_or_default()
+    }
+}
+
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n\r\n").expect("sent");
+    ask(address, &format!("GET {path}"), "", "").expect("an answer")
+}
+
+/// Sends method and path, with these further headers; status and body of the answer, 0 when it breaks off.
+fn ask(address: SocketAddr, what: &str, head: &str, body: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let length = body.len();
+    write!(
+        stream,
+        "{what} HTTP/1.1\r\nhost: hive\r\nconnection: close\r\n{head}content-type: application/json\r\n\
+        content-length: {length}\r\n\r\n{body}"
+    )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, body.to_owned())
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok((status, body.to_owned()))
 }

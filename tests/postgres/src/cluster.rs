@@ -50,8 +50,9 @@ pub fn programs() -> Option<PathBuf> {
     versions.sort_unstable();
     let debian = versions.into_iter().rev().map(|(_, folder)| folder);
     let path = env::var_os("PATH").unwrap_or_default();
-    let has_all =
-        |folder: &PathBuf| ["initdb", "postgres", "pg_ctl"].iter().all(|name| folder.join(name).is_file());
+    let has_all = |folder: &PathBuf| {
+        ["initdb", "postgres", "pg_ctl", "createdb"].iter().all(|name| folder.join(name).is_file())
+    };
     debian.chain(env::split_paths(&path)).find(has_all)
 }
 
@@ -107,6 +108,8 @@ impl Cluster {
         let mut server = self.program("postgres");
         server.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         server.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "max_connections=300"]);
+        // Whoever looks at what the server is asked sees all of it.
+        server.args(["-c", "track_activity_query_size=65536"]);
         server.stdout(Stdio::null()).stderr(log);
         let mut child = server.spawn()?;
         let begun = Instant::now();
@@ -137,6 +140,17 @@ impl Cluster {
             child.kill()?;
         }
         child.wait().map(drop)
+    }
+
+    /// Makes a database.
+    pub fn create(&self, database: &str) -> Result<()> {
+        let mut create = self.program("createdb");
+        create.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", database]);
+        let created = create.output()?;
+        if created.status.success() {
+            return Ok(());
+        }
+        Err(Error::other(String::from_utf8_lossy(&created.stderr).into_owned()))
     }
 
     /// The URL of one of its databases.

@@ -13,7 +13,7 @@ use crate::database::{Config, Server};
 use crate::writer::Failure;
 
 /// How long a call waits for a connection: while the server is away, calls fail after that and do not hang.
-const ACQUIRE: Duration = Duration::from_millis(1_500);
+const ACQUIRE: Duration = Duration::from_secs(1);
 
 /// Ends a statement on the server.
 const STATEMENT: &str = "10s";

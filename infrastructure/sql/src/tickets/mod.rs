@@ -12,6 +12,7 @@ mod repository;
 mod sqlite;
 mod sqlite_store;
 mod tail;
+mod totals;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use log::SqlTicketLog;
 use operation::{Answer, Insert, Operation, Update};
 use repository::SqlTicketRepository;
 use tail::Tail;
+use totals::Totals;
 
 /// How this database is called in errors.
 const WHAT: &str = "the ticket store";
@@ -46,6 +48,7 @@ struct Shared {
     reader: DatabaseConnection,
     writer: Writer<Operation, Answer>,
     hot: Arc<HotTickets>,
+    totals: Totals,
     log: Log,
 }
 
@@ -88,7 +91,7 @@ impl TicketDatabase {
                 let tail = Arc::new(Tail::new(end, config.log_tail.max(1)));
                 let store = sqlite_store::Store::new(Arc::clone(&hot), Arc::clone(&tail));
                 let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, log: Log::Tail(tail) }
+                Shared { reader, writer, hot, totals: Totals::new(), log: Log::Tail(tail) }
             }
             Place::Postgres(server) => {
                 let outbox = postgres::OUTBOX;
@@ -97,7 +100,7 @@ impl TicketDatabase {
                 let horizon = Horizon::start(outbox, read, listener);
                 let store = postgres::Store::new(Arc::clone(&hot), Arc::clone(&horizon));
                 let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, log: Log::Horizon(horizon) }
+                Shared { reader, writer, hot, totals: Totals::new(), log: Log::Horizon(horizon) }
             }
         };
         Ok(TicketDatabase { shared: Arc::new(shared) })

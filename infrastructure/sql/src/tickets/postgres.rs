@@ -310,7 +310,9 @@ impl Batch for Store {
             let text = Arc::clone(self.texts.entry(parts).or_insert_with(|| parts.text().into()));
             let query = sqlx::query_with(AssertSqlSafe(text), parts.arguments(&plan)?);
             // To the very last answer, which only comes when it is committed.
-            for row in committed(query.fetch_all(connection)).await? {
+            // A server that comes back may have lost what it had committed: nothing held here is believed then.
+            let rows = committed(query.fetch_all(connection)).await.inspect_err(|_| self.hot.clear())?;
+            for row in rows {
                 match read(&row).map_err(Failure::Commit)? {
                     (_, Some(id), Some(number)) => drop(numbers.insert(id, number)),
                     ("o", None, Some(number)) => newest = Some(number.cast_unsigned()),

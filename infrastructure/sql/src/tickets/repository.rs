@@ -11,14 +11,16 @@ use hive_application::tickets::{
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Applied, Ticket};
 use hive_domain::time::Timestamp;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
+    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
+    TransactionTrait,
 };
 
 use super::entity::{history, ticket};
 use super::mapping;
 use super::operation::{Answer, Insert, Operation, Update};
-use super::{Shared, WHAT};
+use super::{Log, Shared, WHAT};
 use crate::failure;
 
 /// Decisions asked for before giving up on a ticket that others change all the time. In every round somebody wins.
@@ -48,6 +50,26 @@ impl SqlTicketRepository {
         query.one(&self.shared.reader).await.map_err(failure::read(WHAT))
     }
 
+    /// The ticket, if it is held in memory and is the newest there is. What this process committed is, when it alone
+    /// writes; else the database is asked for the version.
+    async fn known(&self, id: &TicketId) -> Result<Option<Ticket>, Error> {
+        if matches!(self.shared.log, Log::Tail(_))
+            && let Some(ticket) = self.shared.hot.written(id)
+        {
+            return Ok(Some(ticket));
+        }
+        let Some((ticket, _)) = self.shared.hot.get(id) else { return Ok(None) };
+        let stored = ticket::Entity::find()
+            .select_only()
+            .column(ticket::Column::Version)
+            .filter(ticket::Column::TicketId.eq(id.as_str()))
+            .into_tuple::<i64>()
+            .one(&self.shared.reader)
+            .await
+            .map_err(failure::read(WHAT))?;
+        Ok(Some(ticket).filter(|ticket| stored.map(i64::cast_unsigned) == Some(ticket.version())))
+    }
+
     /// The tickets of these ids, as far as they exist.
     async fn find_all(&self, ids: &[TicketId]) -> Result<HashMap<TicketId, Ticket>, Error> {
         let mut found = HashMap::with_capacity(ids.len());
@@ -62,29 +84,71 @@ impl SqlTicketRepository {
         Ok(found)
     }
 
+    /// The page, when every ticket on it is held in memory in the very version that the database has: then three columns
+    /// of each row are enough.
+    async fn known_page(&self, query: &TicketQuery) -> Result<Option<TicketPage>, DbErr> {
+        let matches = condition(&query.filter);
+        let known = self.shared.totals.get(&query.filter);
+        let total = match known {
+            Some(total) => Expr::val(total),
+            None => {
+                let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
+                Expr::SubQuery(None, Box::new(count.filter(matches.clone()).into_query().into()))
+            }
+        };
+        let rows: Vec<(i64, String, i64, i64)> = page_of(query, matches)
+            .select_only()
+            .columns([ticket::Column::Id, ticket::Column::TicketId, ticket::Column::Version])
+            .expr(total)
+            .into_tuple()
+            .all(&self.shared.reader)
+            .await?;
+        let Some(total) = rows.first().map(|row| row.3) else { return Ok(None) };
+        if known.is_none() {
+            self.shared.totals.learn(&query.filter, total);
+        }
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let held = |(_, id, version, _): &(i64, String, i64, i64)| {
+            self.shared.hot.at(&TicketId::parse(id).ok()?, version.cast_unsigned())
+        };
+        let Some(tickets) = rows.iter().take(limit).map(held).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let last = tickets.last().zip(rows.get(limit.wrapping_sub(1))).filter(|_| rows.len() > limit);
+        let next = last.map(|(ticket, row)| TicketCursor {
+            created_at: ticket.content().created_at,
+            number: row.0.cast_unsigned(),
+        });
+        Ok(Some(TicketPage { tickets, total: total.cast_unsigned(), next }))
+    }
+
     async fn page(&self, query: &TicketQuery) -> Result<(Vec<ticket::Model>, u64), DbErr> {
         let matches = condition(&query.filter);
         // One transaction, so that page and total speak of the same moment.
         let moment = self.shared.reader.begin().await?;
-        let total: Option<i64> = ticket::Entity::find()
-            .select_only()
-            .expr(ticket::Column::Id.count())
-            .filter(matches.clone())
-            .into_tuple()
-            .one(&moment)
-            .await?;
-        // One more than asked for, which tells whether a page follows.
-        let rows = ticket::Entity::find()
-            .filter(matches.add_option(query.after.map(behind)))
-            .order_by_desc(ticket::Column::CreatedAt)
-            .order_by_desc(ticket::Column::Id)
-            .offset(query.offset)
-            .limit(query.limit.saturating_add(1))
-            .all(&moment)
-            .await?;
+        let total = match self.shared.totals.get(&query.filter) {
+            Some(total) => total,
+            None => {
+                let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
+                let total: Option<i64> = count.filter(matches.clone()).into_tuple().one(&moment).await?;
+                self.shared.totals.learn(&query.filter, total.unwrap_or_default());
+                total.unwrap_or_default()
+            }
+        };
+        let rows = page_of(query, matches).all(&moment).await?;
         moment.commit().await?;
-        Ok((rows, total.unwrap_or_default().cast_unsigned()))
+        Ok((rows, total.cast_unsigned()))
     }
+}
+
+/// The rows of a page, and one more, which tells whether a page follows.
+fn page_of(query: &TicketQuery, matches: Condition) -> Select<ticket::Entity> {
+    ticket::Entity::find()
+        .filter(matches.add_option(query.after.map(behind)))
+        .order_by_desc(ticket::Column::CreatedAt)
+        .order_by_desc(ticket::Column::Id)
+        .offset(query.offset)
+        .limit(query.limit.saturating_add(1))
 }
 
 /// What the list shows after `cursor`. The first comparison lets an index on created_at find the start.
@@ -134,10 +198,20 @@ impl TicketRepository for SqlTicketRepository {
     }
 
     async fn find(&self, id: &TicketId) -> Result<Option<Ticket>, Error> {
-        self.row(id).await?.map(mapping::ticket).transpose()
+        if let Some(ticket) = self.known(id).await? {
+            return Ok(Some(ticket));
+        }
+        let Some(row) = self.row(id).await? else { return Ok(None) };
+        let number = row.id;
+        let ticket = mapping::ticket(row)?;
+        self.shared.hot.learn(number, &ticket);
+        Ok(Some(ticket))
     }
 
     async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error> {
+        if let Some(page) = self.known_page(query).await.map_err(failure::read(WHAT))? {
+            return Ok(page);
+        }
         let (mut rows, total) = self.page(query).await.map_err(failure::read(WHAT))?;
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
@@ -146,7 +220,13 @@ impl TicketRepository for SqlTicketRepository {
             created_at: Timestamp::from_millis(row.created_at),
             number: row.id.cast_unsigned(),
         });
-        let tickets = rows.into_iter().map(mapping::ticket).collect::<Result<_, _>>()?;
+        let mut tickets = Vec::with_capacity(rows.len());
+        for row in rows {
+            let number = row.id;
+            let ticket = mapping::ticket(row)?;
+            self.shared.hot.learn(number, &ticket);
+            tickets.push(ticket);
+        }
         Ok(TicketPage { tickets, total, next })
     }
 

@@ -81,6 +81,7 @@ impl Batch for Store {
     async fn find_track(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let newest = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM ticket_outbox");
         let end: i64 = newest.fetch_one(connection).await?;
+        self.hot.clear();
         self.tail.restart(end.cast_unsigned());
         Ok(())
     }

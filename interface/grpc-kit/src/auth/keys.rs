@@ -86,6 +86,11 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// Whether a key has this id.
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// The keys that may have signed a token with this header: those of its `kid`, or without one, all of its algorithm.
     pub(super) fn candidates(&self, header: &Header) -> impl Iterator<Item = &Key> {
         self.0.iter().filter(move |key| {

@@ -1,9 +1,12 @@
 //! Who calls: the keys tokens are verified with, the verifier with its cache, and the principal it finds.
 
+mod fetch;
 mod keys;
 mod principal;
+mod remote;
 mod verifier;
 
 pub use keys::{KeyError, Keys};
 pub use principal::Principal;
+pub(crate) use verifier::Found;
 pub use verifier::{Expectations, Rejected, Verifier};

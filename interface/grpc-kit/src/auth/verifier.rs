@@ -1,15 +1,16 @@
 //! Verifies tokens, and remembers the ones it verified: a signature costs more than the rest of the stack.
 
 use std::{
+    path::PathBuf,
     sync::{PoisonError, RwLock},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use jsonwebtoken::{Validation, decode, decode_header};
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::{Keys, Principal};
+use super::{Keys, Principal, fetch::DocumentError, remote::Remote};
 
 /// Verified tokens remembered at most.
 const CACHED_TOKENS: usize = 10_000;
@@ -33,10 +34,26 @@ pub struct Expectations {
 #[error("the token is not valid")]
 pub struct Rejected;
 
+/// What became of a token.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Who it speaks for.
+    Valid(Principal),
+    /// It is not valid, and will not be.
+    Invalid,
+    /// It names a key that is not there; it might be by now.
+    UnknownKey,
+    /// The remote keys were never there, so nothing can be said.
+    NoKeysYet,
+}
+
 /// Verifies JSON Web Tokens (RFC 7519). A token must have `exp`; `nbf` counts when present.
 #[derive(Debug)]
 pub struct Verifier {
     keys: RwLock<Keys>,
+    /// Those of the configuration, which stay when the remote ones change.
+    fixed: Keys,
+    remote: Option<Remote>,
     expected: Expectations,
     /// Keyed by the whole token: a hash alone could be met by another token.
     verified: Cache<Box<str>, Principal>,
@@ -45,8 +62,41 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier with these keys.
     pub fn new(keys: Keys, expected: Expectations) -> Self {
+        let fixed = keys.clone();
         let keys = RwLock::new(keys);
-        Self { keys, expected, verified: Cache::new(CACHED_TOKENS) }
+        Self { keys, fixed, remote: None, expected, verified: Cache::new(CACHED_TOKENS) }
+    }
+
+    /// Adds the keys of the key set at this URL. They are fetched while [`Verifier::keep_up_to_date`] runs, which the
+    /// server does, and when a token names a key that is not there. `ca` names a file with the authorities to trust
+    /// instead of the system's.
+    pub(crate) fn with_remote(
+        mut self,
+        url: &str,
+        ca: Option<PathBuf>,
+        refresh: Duration,
+    ) -> Result<Self, DocumentError> {
+        self.remote = Some(Remote::new(url, ca, refresh)?);
+        Ok(self)
+    }
+
+    /// Fetches remote keys again and again, for as long as it is polled. Does nothing without any.
+    pub async fn keep_up_to_date(&self) {
+        let Some(remote) = &self.remote else { return std::future::pending().await };
+        loop {
+            self.refetch().await;
+            remote.pause().await;
+        }
+    }
+
+    /// Fetches remote keys, unless that was done just now.
+    pub(crate) async fn refetch(&self) {
+        if let Some(remote) = &self.remote
+            && let Some(keys) = remote.changed(&self.fixed).await
+        {
+            tracing::info!("the keys that verify tokens were replaced");
+            self.replace_keys(keys);
+        }
     }
 
     /// Rotates the keys. Tokens are verified anew, so those of removed keys are refused from now on.
@@ -62,7 +112,29 @@ impl Verifier {
     /// # Errors
     /// [`Rejected`] for every reason there is.
     pub fn verify(&self, token: &str) -> Result<Principal, Rejected> {
-        self.verify_at(token, now())
+        match self.find(token) {
+            Found::Valid(principal) => Ok(principal),
+            Found::Invalid | Found::UnknownKey | Found::NoKeysYet => Err(Rejected),
+        }
+    }
+
+    /// As [`Verifier::verify`], but tells when [`Verifier::refetch`] could change the answer.
+    pub(crate) fn find(&self, token: &str) -> Found {
+        match self.verify_at(token, now()) {
+            Ok(principal) => Found::Valid(principal),
+            Err(Rejected) => match &self.remote {
+                Some(remote) if !remote.was_fetched() => Found::NoKeysYet,
+                Some(_) if self.names_unknown_key(token) => Found::UnknownKey,
+                _ => Found::Invalid,
+            },
+        }
+    }
+
+    fn names_unknown_key(&self, token: &str) -> bool {
+        let header = Some(token).filter(|token| token.len() <= MAX_TOKEN_BYTES).map(decode_header);
+        let id = header.and_then(|header| header.ok()?.kid);
+        let held = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        id.is_some_and(|id| !held.has_id(&id))
     }
 
     fn verify_at(&self, token: &str, now: u64) -> Result<Principal, Rejected> {

@@ -15,6 +15,7 @@ use tower::{Layer as _, Service};
 
 use super::{
     balance::{AnswerBody, Balance},
+    config::ClientConfig,
     deadline::{Deadline, DeadlineLayer},
     handed,
     inject::{Inject, InjectLayer},
@@ -22,6 +23,7 @@ use super::{
     retry::{Retry, RetryLayer, replay::Answered},
 };
 use crate::{
+    compression::Compression,
     layer::{
         deadline::DeadlineBody,
         message_limit::{LimitedResponse, MessageLimit, MessageLimitLayer},
@@ -85,10 +87,11 @@ pub(super) struct Layers {
 pub struct Channel {
     stack: Stack,
     max_message_size: usize,
+    compression: Compression,
 }
 
 impl Channel {
-    pub(super) fn new(layers: &Layers, balance: Balance, max_message_size: usize) -> Self {
+    pub(super) fn new(layers: &Layers, balance: Balance, config: &ClientConfig) -> Self {
         // Innermost: a token fetched before an attempt has to show in its headers.
         let attempt = layers.inject.layer(balance);
         // An attempt is what a server sees of a call, so that is what is counted.
@@ -98,7 +101,12 @@ impl Channel {
         let call = layers.limit.layer(call);
         // Outermost: the time of a call is the time of all of it.
         let stack = layers.deadline.layer(call);
-        Self { stack, max_message_size }
+        Self { stack, max_message_size: config.max_message_size, compression: config.compression }
+    }
+
+    /// How messages are sent.
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// The bytes of one message, in both directions.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Deserialize;
 
 use self::ClientConfigError as Error;
-use crate::{server::config::Secret, tls::ClientTlsConfig};
+use crate::{compression::Compression, server::config::Secret, tls::ClientTlsConfig};
 
 /// `GRPC__CLIENT__*`. Times are in seconds unless the key says otherwise.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,6 +46,8 @@ pub struct ClientConfig {
     pub circuit_breaker_probes: u32,
     /// `MAX_MESSAGE_SIZE`, at least 1024: bytes of one message, in both directions.
     pub max_message_size: usize,
+    /// `COMPRESSION`: `off`, `gzip` or `zstd`: how messages are sent; when on, servers may answer by either.
+    pub compression: Compression,
     /// `CONNECTIONS`, 1..=64: HTTP/2 connections to a target; at least one for each of its addresses.
     pub connections: usize,
     /// `CONNECT_TIMEOUT`: for a connection to be there.
@@ -83,6 +85,7 @@ impl Default for ClientConfig {
             circuit_breaker_timeout: 30.0,
             circuit_breaker_probes: 3,
             max_message_size: 4 * 1024 * 1024,
+            compression: Compression::Off,
             connections: 4,
             connect_timeout: 5.0,
             resolve_interval: 30.0,
@@ -128,6 +131,7 @@ pub struct TargetConfig {
     pub circuit_breaker_timeout: Option<f64>,
     pub circuit_breaker_probes: Option<u32>,
     pub max_message_size: Option<usize>,
+    pub compression: Option<Compression>,
     pub connections: Option<usize>,
     pub connect_timeout: Option<f64>,
     pub resolve_interval: Option<f64>,
@@ -189,7 +193,14 @@ impl ClientConfig {
         take!(retry_backoff_base, retry_backoff_max, retry_backoff_multiplier);
         take!(retry_budget_ratio, retry_budget_burst, retry_buffer_bytes);
         take!(enable_circuit_breaker, circuit_breaker_threshold, circuit_breaker_timeout);
-        take!(circuit_breaker_probes, max_message_size, connections, connect_timeout, resolve_interval);
+        take!(
+            circuit_breaker_probes,
+            max_message_size,
+            compression,
+            connections,
+            connect_timeout,
+            resolve_interval
+        );
         take!(keepalive_time_ms, keepalive_timeout_ms, tls, auth);
         settings
     }
@@ -251,6 +262,7 @@ pub(super) fn some_seconds(value: f64) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -302,6 +314,28 @@ mod tests {
         for value in [f64::NAN, f64::INFINITY, -0.1, 1e300] {
             let config = ClientConfig { default_timeout: value, ..ClientConfig::default() };
             assert!(config.check().is_err(), "{value}");
+        }
+    }
+
+    proptest! {
+        /// What is read can be used, and says what is wrong if it cannot: no value makes it panic, at the start or later.
+        #[test]
+        fn any_settings_are_refused_or_used(
+            key in "default_timeout|retry_backoff_(base|max|multiplier)|retry_budget_(ratio|burst)|max_retries|\\PC{0,12}",
+            number in any::<f64>(),
+            text in "\\PC{0,20}",
+            kind in 0_u8..4,
+        ) {
+            let value = match kind {
+                0 => json!(number),
+                1 => json!(number as i64),
+                2 => json!(text),
+                _ => json!({"a": {"url": text, "connections": number as i64}}),
+            };
+            let key = if kind == 3 { "targets".to_owned() } else { key };
+            if let Ok(config) = check(json!({ key: value })) {
+                super::super::ClientFactory::from_config(config).expect("checked").channel("http://a:1").expect("a URL");
+            }
         }
     }
 }

@@ -184,7 +184,7 @@ impl ClientFactory {
             gauges: metrics::endpoints(name),
         };
         let margin = Duration::from_millis(config.deadline_margin_ms);
-        Ok(Channel::new(&layers, Balance::new(methods(), pool, margin), config.max_message_size))
+        Ok(Channel::new(&layers, Balance::new(methods(), pool, margin), config))
     }
 }
 

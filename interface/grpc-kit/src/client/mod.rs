@@ -43,15 +43,14 @@ pub use factory::{ClientFactory, TargetError};
 pub use inject::Propagate;
 pub use metrics::{ENDPOINTS, HANDLED, HANDLING_SECONDS, IN_FLIGHT, RECEIVED, RETRIES, SENT, STARTED};
 
-/// A generated client on a [`Channel`], without limits of its own on message sizes: the channel's MAX_MESSAGE_SIZE is
-/// the one that counts.
+/// A generated client on a [`Channel`], with the channel's limits and compression instead of its own.
 ///
-/// `stub!(EchoClient, channel)` is `EchoClient::new(channel)` with those limits lifted.
+/// `stub!(EchoClient, channel)` is `EchoClient::new(channel)` with the channel's MAX_MESSAGE_SIZE and COMPRESSION.
 #[macro_export]
 macro_rules! stub {
-    ($client:ident $(:: $rest:ident)*, $channel:expr $(,)?) => {
-        $client $(:: $rest)* ::new($channel)
-            .max_decoding_message_size(usize::MAX)
-            .max_encoding_message_size(usize::MAX)
-    };
+    ($client:ident $(:: $rest:ident)*, $channel:expr $(,)?) => {{
+        let channel: $crate::client::Channel = $channel;
+        let (compression, max) = (channel.compression(), channel.max_message_size());
+        $crate::__with_compression!($client $(:: $rest)* ::new(channel), compression, max)
+    }};
 }

@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -82,6 +86,18 @@ pub(crate) fn finish(status: &Status, domain: &str, request_id: &str) -> (Status
 /// The code a header map carries, when it carries one: the headers of a trailers-only answer, or the trailers.
 pub fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(STATUS).map(|value| Code::from_bytes(value.as_bytes()))
+}
+
+/// Removes details that are no base64 from what another process sent: tonic panics when it reads them.
+pub(crate) fn remove_broken_details(headers: &mut HeaderMap) {
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let Some(details) = headers.get(DETAILS) else { return };
+    if ENGINE.decode(details.as_bytes()).is_err() {
+        headers.remove(DETAILS);
+    }
 }
 
 /// Writes a status into headers or trailers, in place of the one there.

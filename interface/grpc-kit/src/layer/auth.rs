@@ -2,15 +2,17 @@
 
 use std::{
     collections::HashMap,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
-    auth::{Principal, Verifier},
+    auth::{Found, Principal, Verifier},
     call::Call,
     early::Early,
     failure::{Failure, Kind},
@@ -101,8 +103,21 @@ pub struct Auth<S> {
     shared: Arc<Shared>,
 }
 
+/// Why a call is not let through.
+enum Refusal {
+    For(Failure),
+    /// Its token names a key that may have been published meanwhile.
+    UntilRefetched,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::For(failure)
+    }
+}
+
 impl Shared {
-    fn check(&self, call: &Call, headers: &HeaderMap) -> Result<Option<Principal>, Failure> {
+    fn check(&self, call: &Call, headers: &HeaderMap, refetched: bool) -> Result<Option<Principal>, Refusal> {
         if self.mode == AuthMode::Off {
             return Ok(call.identity().cloned());
         }
@@ -110,27 +125,43 @@ impl Shared {
         let principal = match headers.get(AUTHORIZATION) {
             // The certificate was verified when the client connected, and speaks where no token does.
             None => match call.identity() {
-                None if self.mode == AuthMode::Required => return Err(unauthenticated()),
+                None if self.mode == AuthMode::Required => return Err(unauthenticated().into()),
                 identity => identity.cloned(),
             },
-            Some(header) => Some(self.verify(header.as_bytes()).ok_or_else(unauthenticated)?),
+            Some(header) => Some(self.verify(header.as_bytes(), refetched)?),
         };
         let granted = |scope: &String| principal.as_ref().is_some_and(|principal| principal.has_scope(scope));
         if scopes.iter().all(granted) {
             return Ok(principal);
         }
         match principal {
-            Some(_) => Err(Failure::new(Kind::PermissionDenied, "permission denied").untouched()),
-            None => Err(unauthenticated()),
+            Some(_) => Err(Failure::new(Kind::PermissionDenied, "permission denied").untouched().into()),
+            None => Err(unauthenticated().into()),
         }
     }
 
-    fn verify(&self, header: &[u8]) -> Option<Principal> {
-        let (scheme, token) = header.split_at_checked(SCHEME.len())?;
-        if !scheme.eq_ignore_ascii_case(SCHEME) {
-            return None;
+    fn verify(&self, header: &[u8], refetched: bool) -> Result<Principal, Refusal> {
+        let split = header.split_at_checked(SCHEME.len());
+        let token = split.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME)).map(|(_, token)| token);
+        let token = token.and_then(|token| std::str::from_utf8(token).ok());
+        let (Some(verifier), Some(token)) = (&self.verifier, token) else {
+            return Err(unauthenticated().into());
+        };
+        match verifier.find(token.trim()) {
+            Found::Valid(principal) => Ok(principal),
+            Found::UnknownKey | Found::NoKeysYet if !refetched => Err(Refusal::UntilRefetched),
+            Found::NoKeysYet => {
+                let failure = Failure::new(Kind::Unavailable, "tokens cannot be verified at present");
+                Err(failure.untouched().into())
+            }
+            Found::UnknownKey | Found::Invalid => Err(unauthenticated().into()),
         }
-        self.verifier.as_ref()?.verify(std::str::from_utf8(token).ok()?.trim()).ok()
+    }
+
+    async fn refetch(&self) {
+        if let Some(verifier) = &self.verifier {
+            verifier.refetch().await;
+        }
     }
 }
 
@@ -138,30 +169,108 @@ fn unauthenticated() -> Failure {
     Failure::new(Kind::Unauthenticated, "authentication required").untouched()
 }
 
+impl<S> Auth<S> {
+    /// The call below, or a refusal; `Err` gives the request back when the keys are to be fetched first.
+    fn decide<B>(
+        &mut self,
+        mut request: Request<B>,
+        refetched: bool,
+    ) -> Result<Early<S::Future>, Box<Request<B>>>
+    where
+        S: Service<Request<B>>,
+    {
+        let call = Call::enter(&mut request, &self.shared.methods);
+        match self.shared.check(&call, request.headers(), refetched) {
+            Ok(principal) => {
+                if let Some(principal) = principal {
+                    call.set_principal(principal.clone());
+                    request.extensions_mut().insert(principal);
+                }
+                Ok(Early::go(self.inner.call(request)))
+            }
+            Err(Refusal::For(failure)) => Ok(Early::no(failure)),
+            Err(Refusal::UntilRefetched) => Err(Box::new(request)),
+        }
+    }
+}
+
+/// The call below, once the keys were fetched.
+type Refetched<F> = Pin<Box<dyn Future<Output = Option<Early<F>>> + Send>>;
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Decided { #[pin] call: Early<F> },
+        // Boxed: tokens of unknown keys are rare.
+        Waiting { refetched: Refetched<F> },
+    }
+}
+
+pin_project! {
+    /// The call below or a refusal, after the keys were fetched if the token names one that was not there.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+impl<F> std::fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<R, E>>,
+    E: Into<Failure>,
+{
+    type Output = Result<R, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProjection::Decided { call } => return call.poll(cx),
+                StateProjection::Waiting { refetched } => {
+                    let decided = ready!(refetched.as_mut().poll(cx));
+                    let call = decided.unwrap_or_else(|| Early::no(unauthenticated()));
+                    state.set(State::Decided { call });
+                }
+            }
+        }
+    }
+}
+
 impl<S, B, RB> Service<Request<B>> for Auth<S>
 where
-    S: Service<Request<B>, Response = Response<RB>>,
+    S: Service<Request<B>, Response = Response<RB>> + Clone + Send + 'static,
     S::Error: Into<Failure>,
+    S::Future: Send,
+    B: Send + 'static,
 {
     type Response = S::Response;
     type Error = Failure;
-    type Future = Early<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let call = Call::enter(&mut request, &self.shared.methods);
-        match self.shared.check(&call, request.headers()) {
-            Ok(Some(principal)) => {
-                call.set_principal(principal.clone());
-                request.extensions_mut().insert(principal);
-                Early::go(self.inner.call(request))
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let state = match self.decide(request, false) {
+            Ok(call) => State::Decided { call },
+            Err(request) => {
+                let mut this = self.clone();
+                State::Waiting {
+                    refetched: Box::pin(async move {
+                        this.shared.refetch().await;
+                        this.decide(*request, true).ok()
+                    }),
+                }
             }
-            Ok(None) => Early::go(self.inner.call(request)),
-            Err(failure) => Early::no(failure),
-        }
+        };
+        ResponseFuture { state }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     connection::{Entry, Transport},
     reflection,
     router::{Servicer, Servicers},
-    serve::Server,
+    serve::{Server, Upkeep},
     stack::{self, Parts},
 };
 use crate::{
@@ -132,13 +132,14 @@ impl ServerBuilder {
         let methods = Arc::new(methods);
         let metrics = MetricsLayer::new(Arc::clone(&methods));
         let services = self.servicers.into_router();
+        let verifier = self.parts.verifier.clone();
         let entry = Entry {
             services: stack::stack(&self.config, mode, &methods, metrics.clone(), self.parts, services),
             operations: stack::operations_stack(&self.config, &methods, metrics, operations),
         };
         let transport = Transport::new(&self.config);
         let address = self.config.address(environment);
-        Ok(Server::new(entry, transport, tls, &self.config, address, self.health))
+        Ok(Server::new(entry, transport, Upkeep { tls, verifier }, &self.config, address, self.health))
     }
 
     /// A name that matches nothing would open or close another door than was meant.
@@ -177,7 +178,9 @@ impl ServerBuilder {
 /// A generated server around a servicer, without limits of its own on message sizes: the server's MAX_MESSAGE_SIZE is
 /// the one that counts.
 ///
-/// `servicer!(EchoServer, Echo::default())` is `EchoServer::new(Echo::default())` with those limits lifted.
+/// `servicer!(EchoServer, Echo::default())` is `EchoServer::new(Echo::default())` with those limits lifted. With the
+/// server's settings as a third argument, `servicer!(EchoServer, Echo::default(), &config)`, it also has their
+/// compression.
 #[macro_export]
 macro_rules! servicer {
     ($server:ident $(:: $rest:ident)*, $servicer:expr $(,)?) => {
@@ -185,4 +188,9 @@ macro_rules! servicer {
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX)
     };
+    ($server:ident $(:: $rest:ident)*, $servicer:expr, $config:expr $(,)?) => {{
+        let config: &$crate::server::config::Config = $config;
+        let (compression, max) = (config.compression, config.max_message_size);
+        $crate::__with_compression!($server $(:: $rest)* ::new($servicer), compression, max)
+    }};
 }

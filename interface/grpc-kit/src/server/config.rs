@@ -5,6 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use self::ConfigError as Error;
 use crate::{
     auth::{Expectations, Keys, Verifier},
+    compression::Compression,
     tls::ServerTlsConfig,
 };
 
@@ -49,6 +51,9 @@ pub struct Config {
     pub health_check_enabled: bool,
     /// `MAX_MESSAGE_SIZE`, at least 1024: bytes of one message, in both directions.
     pub max_message_size: usize,
+    /// `COMPRESSION`: `off`, `gzip` or `zstd`: how answers are sent to clients that read it; when on, requests may come
+    /// by either. For servicers made with the settings, by [`servicer!`](crate::servicer).
+    pub compression: Compression,
     /// `KEEPALIVE_TIME_MS`: a connection without traffic is pinged this often; 0 for never.
     pub keepalive_time_ms: u64,
     /// `KEEPALIVE_TIMEOUT_MS`: a ping unanswered for this long closes the connection.
@@ -80,6 +85,7 @@ impl Default for Config {
             reflection_enabled: true,
             health_check_enabled: true,
             max_message_size: 4 * 1024 * 1024,
+            compression: Compression::Off,
             keepalive_time_ms: 7_200_000,
             keepalive_timeout_ms: 20_000,
             tls: ServerTlsConfig::default(),
@@ -106,7 +112,7 @@ pub enum AuthMode {
 }
 
 /// `GRPC__SERVER__AUTH__*`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
     /// `MODE`: `off`, `optional` or `required`; by default off in development and required elsewhere.
@@ -117,12 +123,35 @@ pub struct AuthConfig {
     pub public_key: Option<String>,
     /// `JWKS`: a JSON Web Key Set as text, for several keys or keys with ids.
     pub jwks: Option<String>,
+    /// `JWKS_URL`: where a JSON Web Key Set is fetched; `https` in production.
+    pub jwks_url: Option<String>,
+    /// `JWKS_CA`: PEM file with the authorities to trust there; by default the system's.
+    pub jwks_ca: Option<PathBuf>,
+    /// `JWKS_REFRESH_SECONDS`, at most 86400: how often it is fetched; at least ten seconds apart.
+    pub jwks_refresh_seconds: u64,
     /// `ISSUER`: the `iss` tokens must have.
     pub issuer: Option<String>,
     /// `AUDIENCE`: the `aud` tokens must contain.
     pub audience: Option<String>,
     /// `LEEWAY_SECONDS`, at most 600: how far the clocks may differ.
     pub leeway_seconds: u64,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            jwt_secret: None,
+            public_key: None,
+            jwks: None,
+            jwks_url: None,
+            jwks_ca: None,
+            jwks_refresh_seconds: 300,
+            issuer: None,
+            audience: None,
+            leeway_seconds: 0,
+        }
+    }
 }
 
 /// `GRPC__SERVER__LIMITS__*`.
@@ -252,7 +281,7 @@ pub enum ConfigError {
         bounds: &'static str,
     },
     /// Authentication without anything to verify tokens with.
-    #[error("{key} is needed because authentication is on (or PUBLIC_KEY, or JWKS)")]
+    #[error("{key} is needed because authentication is on (or PUBLIC_KEY, JWKS, JWKS_URL)")]
     NoKeyMaterial {
         /// The full key.
         key: &'static str,
@@ -311,6 +340,11 @@ impl Config {
             "above 0 while KEEPALIVE_TIME_MS is",
         )?;
         bounds(self.auth.leeway_seconds <= 600, "GRPC__SERVER__AUTH__LEEWAY_SECONDS", "0 to 600")?;
+        bounds(
+            self.auth.jwks_refresh_seconds <= 86_400,
+            "GRPC__SERVER__AUTH__JWKS_REFRESH_SECONDS",
+            "0 to 86400",
+        )?;
         let limits = &self.limits;
         bounds(
             (1..=100).contains(&limits.low_priority_share),
@@ -368,11 +402,12 @@ impl Config {
                 problem: error.to_string(),
             })?;
         }
-        if keys.is_empty() && self.tls.client_ca.is_some() {
+        let remote = self.auth.jwks_url.is_some();
+        if keys.is_empty() && self.tls.client_ca.is_some() && !remote {
             // Certificates say who calls; no token is valid.
             return Ok(None);
         }
-        if keys.is_empty() {
+        if keys.is_empty() && !remote {
             return Err(Error::NoKeyMaterial { key: SECRET });
         }
         let expected = Expectations {
@@ -380,7 +415,23 @@ impl Config {
             audience: self.auth.audience.clone(),
             leeway_seconds: self.auth.leeway_seconds,
         };
-        Ok(Some(Verifier::new(keys, expected)))
+        self.with_remote(Verifier::new(keys, expected), environment).map(Some)
+    }
+
+    fn with_remote(&self, verifier: Verifier, environment: Environment) -> Result<Verifier, Error> {
+        const JWKS_URL: &str = "GRPC__SERVER__AUTH__JWKS_URL";
+        let Some(url) = &self.auth.jwks_url else { return Ok(verifier) };
+        if environment == Environment::Production && !url.starts_with("https://") {
+            // Who can answer in its place could sign any token.
+            return Err(Error::KeyMaterial {
+                key: JWKS_URL,
+                problem: "it must be https in production".to_owned(),
+            });
+        }
+        let refresh = Duration::from_secs(self.auth.jwks_refresh_seconds);
+        verifier
+            .with_remote(url, self.auth.jwks_ca.clone(), refresh)
+            .map_err(|error| Error::KeyMaterial { key: JWKS_URL, problem: error.to_string() })
     }
 
     /// Where to listen: the configured host, else by the environment.

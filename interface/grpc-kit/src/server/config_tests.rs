@@ -84,3 +84,24 @@ fn nothing_prints_a_secret() {
     let misplaced = parse(json!({"auth": {"jwt_secret": {"hunter2": 1}}})).expect_err("no text");
     assert!(!misplaced.to_string().contains("hunter2"));
 }
+
+proptest::proptest! {
+    /// No value makes it panic, whether it is used or refused.
+    #[test]
+    fn any_settings_are_refused_or_used(
+        section in "|auth|tls|limits|deadline|connection|shutdown|logging",
+        key in "max_[a-z]{1,9}|port|host|mode|jwks(_url)?|public_key|jwt_secret|rate_[a-z]{1,9}|\\PC{0,12}",
+        number in proptest::prelude::any::<i64>(),
+        text in "\\PC{0,40}",
+        is_text in proptest::prelude::any::<bool>(),
+    ) {
+        let value = if is_text { serde_json::json!(text) } else { serde_json::json!(number) };
+        let setting = serde_json::json!({ key: value });
+        let settings = if section.is_empty() { setting } else { serde_json::json!({ section: setting }) };
+        if let Ok(config) = serde_json::from_value::<Config>(settings) {
+            for environment in [Environment::Development, Environment::Production] {
+                let _ = config.check(environment);
+            }
+        }
+    }
+}

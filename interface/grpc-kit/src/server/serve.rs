@@ -14,7 +14,7 @@ use super::{
     connection::{Entry, Transport},
 };
 use crate::{
-    auth::Principal,
+    auth::{Principal, Verifier},
     call::Connection,
     drain::{Draining, Shutdown},
     health::HealthReporter,
@@ -29,11 +29,36 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Server {
     entry: Entry,
     transport: Transport,
-    tls: Option<ServerTls>,
+    upkeep: Upkeep,
     address: SocketAddr,
     drain: Duration,
     max_connections: usize,
     health: HealthReporter,
+}
+
+/// What has to be kept up to date while a server serves.
+#[derive(Clone, Debug)]
+pub(super) struct Upkeep {
+    pub(super) tls: Option<ServerTls>,
+    pub(super) verifier: Option<Arc<Verifier>>,
+}
+
+impl Upkeep {
+    /// Certificates and keys, for as long as it is polled.
+    async fn keep_up_to_date(&self) {
+        let certificates = async {
+            if let Some(tls) = &self.tls {
+                tls.keep_up_to_date().await;
+            }
+        };
+        let keys = async {
+            if let Some(verifier) = &self.verifier {
+                verifier.keep_up_to_date().await;
+            }
+        };
+        tokio::join!(certificates, keys);
+        std::future::pending::<()>().await;
+    }
 }
 
 /// How a server ended.
@@ -47,14 +72,14 @@ impl Server {
     pub(super) fn new(
         entry: Entry,
         transport: Transport,
-        tls: Option<ServerTls>,
+        upkeep: Upkeep,
         config: &Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
         let drain = Duration::from_millis(config.shutdown.drain_ms);
         let max_connections = config.limits.max_connections;
-        Self { entry, transport, tls, address, drain, max_connections, health }
+        Self { entry, transport, upkeep, address, drain, max_connections, health }
     }
 
     /// The configured address.
@@ -83,13 +108,8 @@ impl Server {
         let mut connections = JoinSet::new();
         let mut draining = shutdown.draining();
         self.health.running();
-        let tls = self.tls.clone();
-        let mut up_to_date = pin!(async {
-            match &tls {
-                Some(tls) => tls.keep_up_to_date().await,
-                None => std::future::pending().await,
-            }
-        });
+        let upkeep = self.upkeep.clone();
+        let mut up_to_date = pin!(upkeep.keep_up_to_date());
         loop {
             tokio::select! {
                 biased;
@@ -140,7 +160,9 @@ impl Server {
             tracing::debug!(%error, "a connection broke");
             return;
         }
-        let Some(tls) = self.tls.clone() else { return self.spawn(connections, stream, peer, shutdown) };
+        let Some(tls) = self.upkeep.tls.clone() else {
+            return self.spawn(connections, stream, peer, shutdown);
+        };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
         let draining = shutdown.draining();
         connections.spawn(async move {

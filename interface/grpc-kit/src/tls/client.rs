@@ -35,22 +35,29 @@ pub struct ClientTlsConfig {
 pub(crate) struct ClientTls {
     config: Arc<Reloading<ClientConfig>>,
     name: ServerName<'static>,
+    protocol: &'static [u8],
 }
 
 impl ClientTls {
     /// Reads the files.
     pub(crate) fn new(config: &ClientTlsConfig, host: &str) -> Result<Self, TlsError> {
-        let name = config.server_name.as_deref().unwrap_or(host).to_owned();
-        let name = ServerName::try_from(name).map_err(|error| TlsError::Unusable {
-            setting: "GRPC__CLIENT__TLS__SERVER_NAME",
-            problem: error.to_string(),
-        })?;
+        let name = config.server_name.as_deref().unwrap_or(host);
+        let name = server_name(name, "GRPC__CLIENT__TLS__SERVER_NAME")?;
         let files = [
             ("GRPC__CLIENT__TLS__CERT", config.cert.clone()),
             ("GRPC__CLIENT__TLS__KEY", config.key.clone()),
             ("GRPC__CLIENT__TLS__CA", config.ca.clone()),
         ];
-        Ok(Self { config: Arc::new(Reloading::new(files, make)?), name })
+        let config = Arc::new(Reloading::new(files, |material| make(material, HTTP_2))?);
+        Ok(Self { config, name, protocol: HTTP_2 })
+    }
+
+    /// For one request to a server of key sets.
+    pub(crate) fn for_http1(ca: Option<PathBuf>, host: &str) -> Result<Self, TlsError> {
+        let name = server_name(host, "GRPC__SERVER__AUTH__JWKS_URL")?;
+        let files = [("", None), ("", None), ("GRPC__SERVER__AUTH__JWKS_CA", ca)];
+        let config = Arc::new(Reloading::new(files, |material| make(material, HTTP_1))?);
+        Ok(Self { config, name, protocol: HTTP_1 })
     }
 
     /// The handshake with a server. Connections are few, so the files are looked at for each of them.
@@ -62,16 +69,24 @@ impl ClientTls {
             tracing::warn!(%error, "the client's certificates were not replaced");
         }
         let stream = TlsConnector::from(self.config.current()).connect(self.name.clone(), stream).await?;
-        if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-            Ok(stream)
-        } else {
-            Err("the server does not speak HTTP/2".into())
+        match stream.get_ref().1.alpn_protocol() {
+            Some(spoken) if spoken == self.protocol => Ok(stream),
+            // A server that does not say speaks what all of them once did.
+            None if self.protocol == HTTP_1 => Ok(stream),
+            _ => Err("the server speaks another protocol".into()),
         }
     }
 }
 
-fn make(material: &Material) -> Result<ClientConfig, TlsError> {
-    const CA: &str = "GRPC__CLIENT__TLS__CA";
+const HTTP_1: &[u8] = b"http/1.1";
+
+fn server_name(name: &str, setting: &'static str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|error| TlsError::Unusable { setting, problem: error.to_string() })
+}
+
+fn make(material: &Material, protocol: &[u8]) -> Result<ClientConfig, TlsError> {
+    let ca = material.authorities_setting();
     let mut roots = RootCertStore::empty();
     let authorities = match material.authorities()? {
         Some(authorities) => authorities,
@@ -80,14 +95,14 @@ fn make(material: &Material) -> Result<ClientConfig, TlsError> {
     // Systems carry authorities that are no certificates by today's rules; the others serve.
     let (added, _) = roots.add_parsable_certificates(authorities);
     if added == 0 {
-        return Err(TlsError::Unusable { setting: CA, problem: "nobody to trust".to_owned() });
+        return Err(TlsError::Unusable { setting: ca, problem: "nobody to trust".to_owned() });
     }
     let unusable = |setting| {
         move |error: tokio_rustls::rustls::Error| TlsError::Unusable { setting, problem: error.to_string() }
     };
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(unusable(CA))?
+        .map_err(unusable(ca))?
         .with_root_certificates(roots);
     let mut config = match material.identity()? {
         None => builder.with_no_client_auth(),
@@ -95,6 +110,6 @@ fn make(material: &Material) -> Result<ClientConfig, TlsError> {
             builder.with_client_auth_cert(chain, key).map_err(unusable("GRPC__CLIENT__TLS__CERT"))?
         }
     };
-    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(config)
 }

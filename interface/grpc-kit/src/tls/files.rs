@@ -87,6 +87,11 @@ impl Material {
         }
     }
 
+    /// Which setting names the authorities.
+    pub(super) fn authorities_setting(&self) -> &'static str {
+        self.names[2]
+    }
+
     /// The certificates of the authorities; `None` when none are configured.
     pub(super) fn authorities(&self) -> Result<Option<Vec<CertificateDer<'static>>>, TlsError> {
         self.contents[2].as_ref().map(|pem| certificates(self.names[2], pem)).transpose()

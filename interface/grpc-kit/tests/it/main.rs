@@ -2,6 +2,7 @@
 
 mod calls;
 mod client;
+mod keys;
 mod lifecycle;
 mod operations;
 mod refusals;

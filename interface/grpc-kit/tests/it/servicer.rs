@@ -173,7 +173,8 @@ pub(crate) struct Running {
 pub(crate) fn builder(config: Config, environment: Environment) -> (ServerBuilder, Gate) {
     let gate = Gate::default();
     let servicer = Servicer { gate: gate.clone() };
-    (ServerBuilder::new(config, environment).register(servicer!(EchoServer, servicer), DESCRIPTOR), gate)
+    let servicer = servicer!(EchoServer, servicer, &config);
+    (ServerBuilder::new(config, environment).register(servicer, DESCRIPTOR), gate)
 }
 
 impl Running {

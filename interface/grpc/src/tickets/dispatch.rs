@@ -58,11 +58,12 @@ impl TicketDispatch {
     }
 }
 
-/// Where nobody is asked for a token, orchestration is who calls.
-fn context<T>(request: &Request<T>) -> CallContext {
+/// A service; where nobody is asked for a token, orchestration is who calls.
+fn context<T>(request: &Request<T>) -> Result<CallContext, Status> {
     let context = caller::context(request);
+    context.must_be_service().map_err(to_status)?;
     let known = context.principal != ANONYMOUS;
-    if known { context } else { CallContext { principal: GENERATED_BY.to_owned(), ..context } }
+    Ok(if known { context } else { CallContext { principal: GENERATED_BY.to_owned(), ..context } })
 }
 
 fn agent_id(text: &str) -> Result<AgentId, Status> {
@@ -92,7 +93,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::CreatePlannedTicketsRequest>,
     ) -> Result<Response<wire::CreatePlannedTicketsResponse>, Status> {
-        let context = context(&request);
+        let context = context(&request)?;
         self.create(&context, request.into_inner().tickets).await.map_err(to_status)?;
         Ok(Response::new(wire::CreatePlannedTicketsResponse {}))
     }
@@ -101,7 +102,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::OrderTicketRequest>,
     ) -> Result<Response<wire::OrderTicketResponse>, Status> {
-        let context = context(&request);
+        let context = context(&request)?;
         let (ticket_id, order) = order::read(request.into_inner()).map_err(to_status)?;
         let command = OrderTicketCommand { ticket_id, order };
         self.tickets.order.execute(&context, &command).await.map_err(to_status)?;
@@ -127,7 +128,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::FenceAgentRequest>,
     ) -> Result<Response<wire::ReleasedTickets>, Status> {
-        let context = context(&request);
+        let context = context(&request)?;
         let wire::FenceAgentRequest { agent_id: id, epoch } = request.into_inner();
         self.release(&context, ReleaseTicketsCommand::Fence { agent_id: agent_id(&id)?, epoch }).await
     }
@@ -136,7 +137,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::ReleaseLostAgentRequest>,
     ) -> Result<Response<wire::ReleasedTickets>, Status> {
-        let context = context(&request);
+        let context = context(&request)?;
         let agent_id = agent_id(&request.get_ref().agent_id)?;
         self.release(&context, ReleaseTicketsCommand::Lost { agent_id }).await
     }
@@ -154,6 +155,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::CommitOffsetRequest>,
     ) -> Result<Response<wire::CommitOffsetResponse>, Status> {
+        context(&request)?;
         let wire::CommitOffsetRequest { agent_id, offset } = request.into_inner();
         self.tickets.commit(&consumer(&agent_id)?, offset).await.map_err(to_status)?;
         Ok(Response::new(wire::CommitOffsetResponse {}))

@@ -174,7 +174,9 @@ impl ticket_service_server::TicketService for LegacyTicketService {
         &self,
         request: Request<wire::GenerateTokenRequest>,
     ) -> Result<Response<wire::GenerateTokenResponse>, Status> {
+        let context = caller::context(&request);
         let id = ticket_id(&request.get_ref().ticket_id).map_err(to_status)?;
+        context.may_change(&id).map_err(to_status)?;
         let issued = self.api.token.execute(&id).await.map_err(to_status)?;
         Ok(Response::new(wire::GenerateTokenResponse {
             access_token: issued.token,

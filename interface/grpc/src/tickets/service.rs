@@ -153,7 +153,9 @@ impl ticket_service_server::TicketService for TicketService {
         &self,
         request: Request<wire::TokenRequest>,
     ) -> Result<Response<wire::TokenResponse>, Status> {
+        let context = caller::context(&request);
         let id = ticket_id(&request.get_ref().ticket_id).map_err(to_status)?;
+        context.may_change(&id).map_err(to_status)?;
         let issued = self.api.token.execute(&id).await.map_err(to_status)?;
         Ok(Response::new(wire::TokenResponse {
             token: issued.token,

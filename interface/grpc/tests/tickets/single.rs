@@ -154,7 +154,7 @@ async fn without_a_database_calls_fail_fast_and_say_nothing_of_it() {
     client.create_ticket(minimal("tk-1")).await.unwrap();
     desk.database.close().await.unwrap();
     let errors = [
-        get(&mut client, "tk-1").await.unwrap_err(),
+        get(&mut client, "tk-2").await.unwrap_err(),
         update(&mut client, "tk-2", "RUNNING").await.unwrap_err(),
         client.create_ticket(minimal("tk-2")).await.unwrap_err(),
     ];

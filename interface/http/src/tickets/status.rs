@@ -9,7 +9,7 @@ use hive_domain::tickets::{Annotation, Report, TicketStatus};
 use http::StatusCode;
 
 use super::convert;
-use crate::caller::Caller;
+use crate::caller::{Caller, PRINCIPAL};
 use crate::fields::Fields;
 use crate::input::{PathText, TicketBody};
 use crate::problem::Problem;
@@ -54,7 +54,7 @@ async fn patch(
 ) -> Result<Response, Problem> {
     let ticket_id = path.id("ticket_id", TicketId::parse)?;
     let report = report(body)?;
-    if let Some((agent, _)) = &report.agent {
+    if let Some((agent, _)) = report.agent.as_ref().filter(|_| context.principal == PRINCIPAL) {
         context.principal = agent.as_str().to_owned();
     }
     let status = body.text("status")?.map(status).transpose()?;

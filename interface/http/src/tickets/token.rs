@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use serde::Serialize;
 
+use crate::caller::Caller;
 use crate::input::PathText;
 use crate::problem::Problem;
 
@@ -27,8 +28,13 @@ struct Token {
 }
 
 /// Makes a token for the work on a ticket; 403 when that work is over.
-pub(super) async fn generate(State(api): State<TicketApi>, path: PathText) -> Result<Response, Problem> {
+pub(super) async fn generate(
+    State(api): State<TicketApi>,
+    path: PathText,
+    Caller(context): Caller,
+) -> Result<Response, Problem> {
     let ticket_id = path.id("ticket_id", TicketId::parse)?;
+    context.may_change(&ticket_id)?;
     let issued = api.token.execute(&ticket_id).await.map_err(problem)?;
     let token = Token {
         access_token: issued.token.clone(),

@@ -2,6 +2,7 @@
 
 mod by_plan;
 mod get;
+mod query;
 mod start;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub fn routes(orchestration: Orchestration) -> Router {
     Router::new()
         .both("/api/v1/workflows/start", routing::post(start::start))
         .both("/api/v1/workflows/{workflow_id}", routing::get(get::get))
+        .both("/api/v1/workflows/{workflow_id}/query", routing::post(query::query))
         .both("/api/v1/tickets/by-plan/{plan_id}", routing::get(by_plan::list))
         .with_state(orchestration)
 }

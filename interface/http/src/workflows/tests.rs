@@ -123,6 +123,21 @@ async fn a_plan_is_started_followed_and_remembered() {
     assert_eq!((status, &view["status"], &view["close_time"]), (200, &json!("executing"), &Value::Null));
     assert_eq!(view["tickets"], json!({"PENDING": 2, "total": 2}));
 
+    let asked = async |name: &str| {
+        ask(&app, "POST", "/api/v1/workflows/orch-plan-1/query", Some(&json!({"query_name": name}))).await
+    };
+    let (status, answer) = asked("get_tickets").await;
+    assert_eq!((status, answer["result"].as_array().unwrap().len()), (200, 2), "{answer}");
+    let (status, answer) = asked("get_status").await;
+    let result = &answer["result"];
+    assert_eq!(
+        (status, &result["status"], &result["tickets_generated"]),
+        (200, &json!("executing"), &json!(2))
+    );
+    assert_eq!((&result["workflow_result"], &result["sla_warnings"]), (&Value::Null, &json!([])));
+    let (status, problem) = asked("get_lost").await;
+    assert_eq!((status, &problem["field"]), (400, &json!("query_name")));
+
     let (status, page) = ask(&app, "GET", "/api/v1/tickets/by-plan/plan-1?limit=1", None).await;
     assert_eq!(
         (status, &page["total"], &page["has_more"], &page["cached"]),
@@ -170,6 +185,18 @@ async fn a_plan_is_started_followed_and_remembered() {
     let (status, problem) = ask(&app, "POST", START, Some(&other)).await;
     assert_eq!((status, &problem["errors"][0]["code"]), (409, &json!("PLAN_CONFLICT")));
     supervised.abort();
+}
+
+#[tokio::test]
+async fn tickets_that_are_not_there_yet_are_being_made() {
+    let Served { app, _folder, .. } = served().await;
+    let path = "/api/v1/workflows/orch-plan-1/query";
+    let asked = json!({"query_name": "get_tickets", "args": []});
+    assert_eq!(ask(&app, "POST", path, Some(&asked)).await.0, 404);
+    // Nobody drives the flow.
+    assert_eq!(ask(&app, "POST", START, Some(&start("plan-1"))).await.0, 200);
+    let (status, answer) = ask(&app, "POST", path, Some(&asked)).await;
+    assert_eq!((status, &answer["processing"], &answer["tickets"]), (202, &json!(true), &json!([])));
 }
 
 #[tokio::test]

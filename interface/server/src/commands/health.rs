@@ -10,23 +10,23 @@ use super::server::{self, Server};
 use crate::cli::HealthArgs;
 use crate::console::{Output, Screen};
 use crate::exit::{Exit, Failure};
-use crate::logging;
 use crate::output::words::clean;
 use crate::settings::Settings;
+use crate::telemetry::Telemetry;
 
 /// How long a server may take to answer.
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// Asks every server; 0 when all serve, 1 otherwise.
 pub(super) fn execute(args: &HealthArgs, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
-    logging::init(settings.log_level, Screen::plain());
+    let _telemetry = Telemetry::logs(settings, &Screen::plain())?;
     let peers = &settings.peers;
     let own = || vec![peers.registry(), peers.tickets(), server::orchestration(settings)];
     let urls = if args.server.is_empty() { own() } else { args.server.clone() };
     super::runtime()?.block_on(async {
         let mut all_serve = true;
         for url in urls {
-            let server = Server::at(&url)?;
+            let server = Server::at(&url, settings)?;
             let (serves, text) = ask(&server).await;
             all_serve &= serves;
             output.text(&format!("{} {}\n", server.url, clean(&text))).map_err(Failure::Output)?;

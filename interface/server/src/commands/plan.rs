@@ -15,10 +15,10 @@ use super::server::{self, Server};
 use crate::cli::SubmitArgs;
 use crate::console::{Output, Screen};
 use crate::exit::{Exit, Failure};
-use crate::logging;
 use crate::output::table;
 use crate::output::words::{clean, count};
 use crate::settings::Settings;
+use crate::telemetry::Telemetry;
 use crate::wire::link::Link;
 
 /// How long orchestration may be away before it is given up.
@@ -35,7 +35,7 @@ const SUCCESS: &str = "SUCCESS";
 /// Hands in the plan.
 pub(super) fn submit(args: &SubmitArgs, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
     let screen = Screen::plain();
-    logging::init(settings.log_level, screen.clone());
+    let _telemetry = Telemetry::logs(settings, &screen)?;
     let message = match input::read(&args.plan, &settings.orchestration.limits()) {
         Ok(message) => message,
         Err(error) => {
@@ -46,7 +46,7 @@ pub(super) fn submit(args: &SubmitArgs, settings: &Settings, output: &mut Output
     };
     let url = args.server.clone().unwrap_or_else(|| server::orchestration(settings));
     super::runtime()?.block_on(async {
-        let server = Server::at(&url)?;
+        let server = Server::at(&url, settings)?;
         let mut submitting = Submitting { server, screen, told: Told::default() };
         let exit = submitting.submit(message, args.watch).await?;
         output.text(&submitting.told.text).map_err(Failure::Output)?;

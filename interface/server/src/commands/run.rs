@@ -19,12 +19,12 @@ use crate::console::{Output, Screen};
 use crate::convert::NotRun;
 use crate::exit::{Exit, Failure};
 use crate::lock::DataFolder;
-use crate::logging;
 use crate::output::findings::warnings;
 use crate::progress::Reporter;
 use crate::roles::Roles;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::wire::agents::Agents;
 use crate::wire::stores::Stores;
 use crate::wire::{Hive, PRINCIPAL};
@@ -41,7 +41,7 @@ enum Ending {
 pub(super) fn execute(args: &RunArgs, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let screen = Screen::for_progress();
-    logging::init(settings.log_level, screen.clone());
+    let _telemetry = Telemetry::start(settings, &screen)?;
     let mut report = Report { format: args.output, output, screen: &screen, input: input::name(&args.plan) };
     let message = match input::read(&args.plan, &settings.orchestration.limits()) {
         Ok(message) => message,
@@ -73,7 +73,8 @@ impl Run<'_> {
     async fn finish(&self, message: Vec<u8>) -> Result<Ending, Failure> {
         let io = |error: std::io::Error| Failure::Usage(format!("hive cannot start: {error}"));
         let mut signals = Signals::listen().map_err(io)?;
-        let stores = Stores::open(self.folder, &Roles::all()).await.map_err(|error| self.blame(error))?;
+        let stores = Stores::open(self.folder, &Roles::all(), self.settings).await;
+        let stores = stores.map_err(|error| self.blame(error))?;
         let reporter = Reporter::start(self.screen.clone()).map_err(io)?;
         let hive = Hive::new(&stores, self.settings, Arc::clone(&reporter) as _)?;
         let mut background = Background::default();

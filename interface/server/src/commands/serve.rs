@@ -11,12 +11,12 @@ use crate::cli::{ServeArgs, UpArgs};
 use crate::console::Screen;
 use crate::exit::{Exit, Failure};
 use crate::lock::DataFolder;
-use crate::logging;
 use crate::roles::{Role, Roles};
 use crate::serve::metrics::Metrics;
 use crate::serve::{Plan, Sockets};
 use crate::settings::{Effective, Settings};
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::wire::Hive;
 use crate::wire::agents::Agents;
 use crate::wire::stores::Stores;
@@ -42,8 +42,8 @@ fn serve(
     folder: impl FnOnce() -> Result<DataFolder, crate::lock::FolderError>,
 ) -> Result<Exit, Failure> {
     let screen = Screen::plain();
-    logging::init(settings.log_level, screen.clone());
-    let plan = Plan::check(settings, &roles, effective)?;
+    let telemetry = Telemetry::start(settings, &screen)?;
+    let plan = Plan::check(settings, &roles, effective)?.telling(telemetry.of_servers());
     let folder = folder().map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = Arc::new(Metrics::install()?);
     let process = Process { roles, hosting, settings, screen, folder, metrics };
@@ -80,7 +80,8 @@ impl Process<'_> {
         let signals = Signals::listen().map_err(io)?;
         // Before anything is begun: a port in use must not cost agents their epoch.
         let sockets = Sockets::open(&plan).await?;
-        let stores = Stores::open(&self.folder, &self.roles).await.map_err(|error| self.blame(error))?;
+        let stores = Stores::open(&self.folder, &self.roles, self.settings).await;
+        let stores = stores.map_err(|error| self.blame(error))?;
         let hive = Hive::new(&stores, self.settings, Arc::clone(&self.metrics) as _)?;
         let mut background = Background::default();
         let served = self.work(&hive, plan, sockets, signals, &mut background).await;
@@ -98,7 +99,7 @@ impl Process<'_> {
         background: &mut Background,
     ) -> Result<(), Failure> {
         let (shutdown, drain) = (Shutdown::new(), plan.drain());
-        let servers = plan.servers(hive, &self.metrics)?;
+        let servers = plan.servers(hive, &self.metrics, background.failed(), &sockets)?;
         let agents = self.agents(hive, &shutdown).await?;
         hive.keep_going(self.settings, background);
         hive.supervise(background);

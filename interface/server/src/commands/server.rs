@@ -12,10 +12,10 @@ pub(super) struct Server {
 
 impl Server {
     /// The server at a URL, or at `host:port`. It is reached with the first call.
-    pub(super) fn at(url: &str) -> Result<Self, Failure> {
+    pub(super) fn at(url: &str, settings: &Settings) -> Result<Self, Failure> {
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let link =
-            Link::single(&url).map_err(|_| Failure::Usage(format!("{url} is no address of a server")))?;
+        let link = Link::single(&url, settings.grpc.credentials())
+            .map_err(|_| Failure::Usage(format!("{url} is no address of a server")))?;
         Ok(Server { url, link })
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens of REST callers, by the same rules and keys as those of gRPC callers.
+//! Tokens of REST callers, by the same rules and keys as those of gRPC callers; what a token allows.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use hive_grpc_kit::auth::Verifier;
+use hive_application::context::TicketGrant;
+use hive_grpc_kit::auth::{Principal, Verifier};
 use hive_grpc_kit::server::config::AuthMode;
 use hive_http::caller::Authenticated;
 use hive_http::problem::Problem;
@@ -46,8 +47,15 @@ async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Res
         let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
         return (challenge, Problem::unauthenticated()).into_response();
     };
-    request.extensions_mut().insert(Authenticated(principal.subject().to_owned()));
+    let (name, grant) = (principal.subject().to_owned(), grant(&principal));
+    request.extensions_mut().insert(Authenticated { name, grant });
     next.run(request).await
+}
+
+/// What a caller may do whose token was made for a ticket; nothing is said of a service, which may do all.
+pub(super) fn grant(principal: &Principal) -> Option<TicketGrant> {
+    let ticket_id = principal.claims().get("ticket_id")?.as_str().unwrap_or_default().to_owned();
+    Some(TicketGrant { ticket_id, may_update: principal.has_scope("ticket:update") })
 }
 
 fn bearer(header: &HeaderValue) -> Option<&str> {

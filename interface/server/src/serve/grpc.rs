@@ -1,5 +1,7 @@
 //! One gRPC server a role, each with its own health and reflection.
 
+use std::sync::Arc;
+
 use hive_application::error::Error;
 use hive_application::tickets::TicketApi;
 use hive_grpc::orchestration::OrchestratorService;
@@ -18,10 +20,12 @@ use hive_proto::grpc::{
     DISPATCH_DESCRIPTOR_SET, EXECUTION_DESCRIPTOR_SET, ORCHESTRATOR_DESCRIPTOR_SET,
     SERVICE_REGISTRY_DESCRIPTOR_SET, TICKET_SERVICE_DESCRIPTOR_SET,
 };
+use tokio::sync::Notify;
 
 use super::servicer::InCall;
 use crate::exit::Failure;
 use crate::roles::Role;
+use crate::telemetry::Told;
 use crate::wire::Hive;
 
 /// The server of a role; none for one that answers nothing.
@@ -31,12 +35,14 @@ pub(super) fn server(
     environment: Environment,
     hive: &Hive,
     api: Option<&TicketApi>,
+    told: &Told,
+    failed: &Arc<Notify>,
 ) -> Result<Option<Server>, Failure> {
-    let builder = ServerBuilder::new(config.clone(), environment);
+    let builder = told.by_grpc(ServerBuilder::new(config.clone(), environment));
     let builder = match (role, &hive.registry, api, &hive.orchestration) {
         (Role::Registry, Some(registry), _, _) => {
             let registry = RegistryService::new(registry.clone());
-            let registry = InCall::new(servicer!(ServiceRegistryServer, registry));
+            let registry = InCall::new(servicer!(ServiceRegistryServer, registry, config), failed);
             builder.register(registry, SERVICE_REGISTRY_DESCRIPTOR_SET)
         }
         (Role::Tickets, _, Some(api), _) => {
@@ -44,16 +50,23 @@ pub(super) fn server(
             let legacy = LegacyTicketService::new(api.clone());
             let dispatch = TicketDispatch::new(api.tickets.clone());
             builder
-                .register(InCall::new(servicer!(TicketServiceServer, tickets)), EXECUTION_DESCRIPTOR_SET)
                 .register(
-                    InCall::new(servicer!(LegacyTicketServiceServer, legacy)),
+                    InCall::new(servicer!(TicketServiceServer, tickets, config), failed),
+                    EXECUTION_DESCRIPTOR_SET,
+                )
+                .register(
+                    InCall::new(servicer!(LegacyTicketServiceServer, legacy, config), failed),
                     TICKET_SERVICE_DESCRIPTOR_SET,
                 )
-                .register(InCall::new(servicer!(TicketDispatchServer, dispatch)), DISPATCH_DESCRIPTOR_SET)
+                .register(
+                    InCall::new(servicer!(TicketDispatchServer, dispatch, config), failed),
+                    DISPATCH_DESCRIPTOR_SET,
+                )
         }
         (Role::Orchestration, _, _, Some(orchestration)) => {
             let orchestrator = OrchestratorService::new(orchestration.clone());
-            let orchestrator = InCall::new(servicer!(OrchestratorServiceServer, orchestrator));
+            let orchestrator =
+                InCall::new(servicer!(OrchestratorServiceServer, orchestrator, config), failed);
             builder.register(orchestrator, ORCHESTRATOR_DESCRIPTOR_SET)
         }
         _ => return Ok(None),
@@ -64,6 +77,7 @@ pub(super) fn server(
 fn blame(error: BuildError) -> Failure {
     match error {
         BuildError::Config(error) => Failure::Usage(format!("wrong settings\n{error}")),
+        BuildError::Tls(error) => Failure::Usage(format!("wrong settings\n{error}")),
         other => Failure::Defect(Error::internal(other)),
     }
 }

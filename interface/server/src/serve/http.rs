@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
 use hive_application::tickets::{TicketApi, Tickets, TokenConfig};
 use hive_grpc_kit::drain::Shutdown;
-use hive_grpc_kit::health::HealthReporter;
 use hive_http::health::Health;
 use hive_http::metrics::Scrape;
 use hive_http::router::{Platform, app, orchestration, scrape_only, tickets};
 use hive_jwt::Hs256TokenIssuer;
+use http::StatusCode;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use super::gate::Gate;
 use super::metrics::Metrics;
-use super::ready;
-use crate::roles::Roles;
 use crate::telemetry::tickets::MeasuredIssuer;
 use crate::wire::{Ground, Hive};
 
@@ -36,28 +37,35 @@ pub(super) fn ticket_api(
 /// The union of the routes of the roles served, and the metrics alone.
 pub(super) fn routers(
     hive: &Hive,
-    roles: &Roles,
     api: Option<TicketApi>,
     gate: &Gate,
     metrics: &Arc<Metrics>,
-    reporters: &[HealthReporter],
+    health: Health,
+    failed: &Arc<Notify>,
 ) -> [Router; 2] {
     let scrape: Scrape = {
         let metrics = Arc::clone(metrics);
         Arc::new(move || metrics.render())
     };
     let platform = Platform {
-        health: Health::new(
-            roles.service(),
-            env!("CARGO_PKG_VERSION"),
-            ready::checks(hive, roles, reporters),
-        ),
+        health,
         scrape: Arc::clone(&scrape),
         metrics: Arc::clone(metrics) as _,
         ids: Arc::clone(&hive.ground.ids),
     };
     let roles = api.map(tickets).into_iter().chain(hive.orchestration.clone().map(orchestration));
-    [app(platform, roles.map(|role| gate.before(role))), scrape_only(scrape)]
+    [app(platform, roles.map(|role| gate.before(telling(role, failed)))), scrape_only(scrape)]
+}
+
+/// Tells of every request that fails because something is away.
+fn telling(routes: Router, failed: &Arc<Notify>) -> Router {
+    let failed = Arc::clone(failed);
+    routes.layer(map_response(move |response: Response| {
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            failed.notify_one();
+        }
+        std::future::ready(response)
+    }))
 }
 
 /// Serves until the shutdown; what runs then has the drain time to finish.

@@ -122,6 +122,10 @@ impl FlowObserver for Metrics {
         self.flows.observe(flow, progress);
     }
 
+    fn opened(&self, flow: &Flow, span: &tracing::Span) {
+        self.flows.opened(flow, span);
+    }
+
     fn agents_were_known(&self) {
         self.flows.agents_were_known();
     }

@@ -24,27 +24,37 @@ use std::time::Duration;
 use axum::Router;
 use hive_grpc_kit::auth::Verifier;
 use hive_grpc_kit::drain::Shutdown;
+use hive_grpc_kit::health::ServingStatus;
 use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::server::serve::Server;
+use hive_http::health::Health;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 use crate::exit::Failure;
 use crate::roles::{Role, Roles};
 use crate::serve::gate::Gate;
 use crate::serve::metrics::Metrics;
+use crate::serve::ready::Check;
 use crate::settings::{Effective, Settings};
 use crate::signals::Signals;
+use crate::telemetry::Told;
 use crate::wire::Hive;
+
+/// How the port of the tickets is called.
+const TICKETS: &str = "tickets";
 
 /// What is to be served, checked before anything starts.
 pub(crate) struct Plan {
     config: Config,
     environment: Environment,
     roles: Roles,
+    service: String,
     ports: Vec<(Port, u16)>,
     gate: Gate,
     token_key: Option<Vec<u8>>,
+    told: Told,
 }
 
 /// What listens on a port.
@@ -59,6 +69,7 @@ impl Plan {
     pub(crate) fn check(settings: &Settings, roles: &Roles, effective: &Effective) -> Result<Self, Failure> {
         let wrong = |message: String| Failure::Usage(format!("wrong settings\n{message}"));
         let (config, environment) = (settings.grpc.config(), Environment::from(settings.environment));
+        settings.flat.check(roles).map_err(|error| wrong(error.to_string()))?;
         config.check(environment).map_err(|error| wrong(error.to_string()))?;
         let verifier = config.verifier(environment).map_err(|error| wrong(error.to_string()))?;
         let token_key = config.auth.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec());
@@ -66,17 +77,33 @@ impl Plan {
             return Err(wrong("JWT_SECRET_KEY is needed to sign the tokens of tickets".to_owned()));
         }
         let gate = Gate::new(config.auth_mode(environment), verifier.map(Arc::<Verifier>::new));
+        let service = settings.flat.service(roles).unwrap_or(roles.service()).to_owned();
         let mut ports = Vec::new();
         for (role, name) in
-            [(Role::Registry, "registry"), (Role::Tickets, "tickets"), (Role::Orchestration, "orchestration")]
+            [(Role::Registry, "registry"), (Role::Tickets, TICKETS), (Role::Orchestration, "orchestration")]
         {
             if roles.has(role) && config.enabled {
-                ports.push((Port::Grpc(role, name), settings.grpc_port(role, roles, effective)));
+                let port = settings.grpc_port(role, roles, effective);
+                ports.push((Port::Grpc(role, name), port.map_err(|error| wrong(error.to_string()))?));
             }
         }
         ports.push((Port::Http("http"), settings.http_port));
         ports.push((Port::Http("metrics"), settings.prometheus_port));
-        Ok(Plan { config, environment, roles: roles.clone(), ports, gate, token_key })
+        Ok(Plan {
+            config,
+            environment,
+            roles: roles.clone(),
+            service,
+            ports,
+            gate,
+            token_key,
+            told: Told::default(),
+        })
+    }
+
+    /// The same, with servers that tell what they do.
+    pub(crate) fn telling(self, told: Told) -> Self {
+        Plan { told, ..self }
     }
 
     /// The threads that serve.
@@ -90,22 +117,50 @@ impl Plan {
     }
 
     /// The servers around the contexts.
-    pub(crate) fn servers(self, hive: &Hive, metrics: &Arc<Metrics>) -> Result<Servers, Failure> {
+    pub(crate) fn servers(
+        self,
+        hive: &Hive,
+        metrics: &Arc<Metrics>,
+        failed: Arc<Notify>,
+        sockets: &Sockets,
+    ) -> Result<Servers, Failure> {
         let drain = self.drain();
         let api = hive.tickets.as_ref().map(|tickets| {
             http::ticket_api(tickets, &hive.ground, self.token_key.as_deref())
                 .map_err(|error| Failure::Usage(format!("wrong settings\nJWT_SECRET_KEY: {error}")))
         });
         let api = api.transpose()?;
-        let mut grpc = Vec::new();
+        let (mut grpc, mut tickets_health) = (Vec::new(), None);
         for (port, _) in &self.ports {
             if let Port::Grpc(role, _) = port {
-                grpc.extend(grpc::server(*role, &self.config, self.environment, hive, api.as_ref())?);
+                let server = grpc::server(
+                    *role,
+                    &self.config,
+                    self.environment,
+                    hive,
+                    api.as_ref(),
+                    &self.told,
+                    &failed,
+                )?;
+                if *role == Role::Tickets {
+                    tickets_health = server.as_ref().map(Server::health);
+                }
+                grpc.extend(server);
             }
         }
         let reporters: Vec<_> = grpc.iter().map(Server::health).collect();
-        let http = http::routers(hive, &self.roles, api, &self.gate, metrics, &reporters);
-        Ok(Servers { grpc, http, drain })
+        let databases = ready::databases(hive, &reporters);
+        let checks = databases.iter().cloned().chain(ready::neighbours(hive, &self.roles));
+        let health = Health::new(&self.service, env!("CARGO_PKG_VERSION"), checks);
+        let health = match (sockets.tickets_port(), tickets_health) {
+            (Some(port), Some(tickets)) => {
+                health.with_grpc(port, Arc::new(move || tickets.status("") == Some(ServingStatus::Serving)))
+            }
+            _ => health,
+        };
+        let http = http::routers(hive, api, &self.gate, metrics, health, &failed);
+        let http = http.map(|routes| self.told.by_http(routes));
+        Ok(Servers { grpc, http, drain, databases, failed })
     }
 
     fn host(&self) -> IpAddr {
@@ -138,6 +193,14 @@ impl Sockets {
     }
 }
 
+impl Sockets {
+    /// Where the tickets answer over gRPC, if they do.
+    fn tickets_port(&self) -> Option<u16> {
+        let (_, listener) = self.grpc.iter().find(|(name, _)| *name == TICKETS)?;
+        listener.local_addr().ok().map(|address| address.port())
+    }
+}
+
 /// One line a port.
 impl fmt::Display for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,6 +221,9 @@ pub(crate) struct Servers {
     grpc: Vec<Server>,
     http: [Router; 2],
     drain: Duration,
+    databases: Vec<Check>,
+    /// Told when something failed because a database may be away.
+    failed: Arc<Notify>,
 }
 
 impl Servers {
@@ -174,7 +240,10 @@ impl Servers {
         for (router, (_, listener)) in self.http.into_iter().zip(sockets.http) {
             running.spawn(http::serve(router, listener, shutdown.clone(), self.drain));
         }
-        signals.stop().await;
+        tokio::select! {
+            () = signals.stop() => {}
+            () = ready::follow(self.databases, self.failed) => {}
+        }
         tracing::info!("draining");
         shutdown.drain();
         let drained = async { while running.join_next().await.is_some() {} };

@@ -12,6 +12,7 @@ use hive_grpc_kit::health::proto::health_client::HealthClient;
 use hive_grpc_kit::health::{Dependency, HealthReporter};
 use hive_http::health::Readiness;
 use hive_wire::status::from_status;
+use tokio::sync::Notify;
 
 use crate::roles::{Role, Roles};
 use crate::wire::Hive;
@@ -22,6 +23,10 @@ const NOBODY: &str = "ready";
 
 /// How long a neighbour may take to say how it is.
 const ANSWER: Duration = Duration::from_secs(1);
+/// How long anything may take to answer.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+/// Time between two looks at a database that does not answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Something needed, and the gRPC servers that tell how it is.
 struct Needed<L> {
@@ -29,11 +34,11 @@ struct Needed<L> {
     told: Vec<Dependency>,
 }
 
-type Check = (String, Arc<dyn Readiness>);
+/// A check by the name that `/ready` shows.
+pub(super) type Check = (String, Arc<dyn Readiness>);
 
-/// One check a database and a neighbour in another process, by the name that `/ready` shows. What a check finds, gRPC
-/// health tells too.
-pub(super) fn checks(hive: &Hive, roles: &Roles, reporters: &[HealthReporter]) -> Vec<Check> {
+/// One check a database. What a check finds, gRPC health tells too.
+pub(super) fn databases(hive: &Hive, reporters: &[HealthReporter]) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(tickets) = hive.tickets.clone() {
         let look = move || {
@@ -56,14 +61,38 @@ pub(super) fn checks(hive: &Hive, roles: &Roles, reporters: &[HealthReporter]) -
         };
         checks.push(check("orchestration", look, reporters));
     }
+    checks
+}
+
+/// One check a neighbour in another process.
+pub(super) fn neighbours(hive: &Hive, roles: &Roles) -> Vec<Check> {
     // The others ask nothing of anybody.
     let asks = roles.has(Role::Orchestration) || roles.has(Role::Agent);
-    for (name, link) in hive.neighbours.remote.iter().filter(|_| asks) {
+    let remote = hive.neighbours.remote.iter().filter(|_| asks);
+    let check = |(name, link): &(&str, Link)| -> Check {
         let link = link.clone();
         let look = move || ask(link.clone());
-        checks.push(((*name).to_owned(), Arc::new(Needed { look, told: Vec::new() }) as Arc<dyn Readiness>));
+        ((*name).to_owned(), Arc::new(Needed { look, told: Vec::new() }))
+    };
+    remote.map(check).collect()
+}
+
+/// Looks at the databases when something failed because one may be away, and then until all answer: gRPC health follows
+/// them without anybody asking, and nobody asks them while all is well.
+pub(super) async fn follow(databases: Vec<Check>, failed: Arc<Notify>) {
+    loop {
+        failed.notified().await;
+        loop {
+            let mut all_answer = true;
+            for (_, database) in &databases {
+                all_answer &= database.is_ready().await;
+            }
+            if all_answer {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
-    checks
 }
 
 /// Whether a neighbour serves.
@@ -96,13 +125,58 @@ where
     F: Future<Output = Result<(), Error>> + Send,
 {
     async fn is_ready(&self) -> bool {
-        let answered = match (self.look)().await {
-            Ok(()) => true,
-            Err(error) => error.kind() == ErrorKind::NotFound,
+        let answered = match tokio::time::timeout(LONGEST_LOOK, (self.look)()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => error.kind() == ErrorKind::NotFound,
+            Err(_) => false,
         };
         for told in &self.told {
             if answered { told.up() } else { told.down("it does not answer") }
         }
         answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Answers from a list, the last one for ever, and counts how often it was asked.
+    struct Database {
+        answers: Mutex<Vec<bool>>,
+        asked: tokio::sync::watch::Sender<usize>,
+    }
+
+    #[async_trait]
+    impl Readiness for Database {
+        async fn is_ready(&self) -> bool {
+            self.asked.send_modify(|asked| *asked += 1);
+            let mut answers = self.answers.lock().unwrap();
+            if answers.len() > 1 { answers.remove(0) } else { answers[0] }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_is_asked_when_something_failed_and_until_it_answers() {
+        let asked = tokio::sync::watch::Sender::new(0);
+        let database = Database { answers: Mutex::new(vec![false, false, true]), asked: asked.clone() };
+        let failed = Arc::new(Notify::new());
+        let following = follow(vec![("store".to_owned(), Arc::new(database))], Arc::clone(&failed));
+        let mut heard = asked.subscribe();
+        let following = tokio::spawn(following);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*asked.borrow(), 0, "nobody asks while nothing fails");
+        failed.notify_one();
+        let limit = Duration::from_secs(20);
+        tokio::time::timeout(limit, heard.wait_for(|asked| *asked == 3)).await.unwrap().unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*asked.borrow(), 3, "and nobody once it answers");
+        following.abort();
     }
 }

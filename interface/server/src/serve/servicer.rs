@@ -11,19 +11,29 @@ use hive_grpc_kit::call::Call;
 use hive_grpc_kit::server::router::{RequestBody, Servicer};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame};
+use tokio::sync::Notify;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 
+use super::gate::grant;
+
+/// [`Code::Unavailable`] as headers have it.
+const UNAVAILABLE: &str = "14";
+
 /// A servicer within the kit's calls.
 #[derive(Clone, Debug)]
-pub(super) struct InCall<S>(S);
+pub(super) struct InCall<S> {
+    servicer: S,
+    failed: Arc<Notify>,
+}
 
 impl<S> InCall<S> {
-    pub(super) fn new(servicer: S) -> Self {
-        InCall(servicer)
+    /// `failed` is told of every call that fails because something is away.
+    pub(super) fn new(servicer: S, failed: &Arc<Notify>) -> Self {
+        InCall { servicer, failed: Arc::clone(failed) }
     }
 }
 
@@ -37,25 +47,37 @@ impl<S: Servicer> Service<Request<RequestBody>> for InCall<S> {
     type Future = BoxFuture<Response<Body>, Infallible>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.servicer.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let Some(call) = request.extensions().get::<Arc<Call>>().cloned() else {
-            return self.0.call(request);
+            return self.servicer.call(request);
         };
-        if let Some(principal) = call.principal() {
-            let name = Authenticated(principal.subject().to_owned());
-            request.extensions_mut().insert(name);
+        if let Some(trace) = call.trace() {
+            // What follows from the call belongs to its span, not to the caller's.
+            trace.write(request.headers_mut());
         }
-        let answer = self.0.call(request);
+        if let Some(principal) = call.principal() {
+            let (name, grant) = (principal.subject().to_owned(), grant(principal));
+            request.extensions_mut().insert(Authenticated { name, grant });
+        }
+        let failed = Arc::clone(&self.failed);
+        let answer = self.servicer.call(request);
+        let answer = async move {
+            let Ok(answer) = answer.await;
+            if answer.headers().get("grpc-status").is_some_and(|code| code == UNAVAILABLE) {
+                failed.notify_one();
+            }
+            answer
+        };
         if !call.method().streaming.answers_with_stream() {
-            return answer;
+            return Box::pin(async move { Ok(answer.await) });
         }
         let mut draining = call.draining();
         Box::pin(async move {
             let drained = Box::pin(async move { draining.draining().await });
-            let Ok(answer) = answer.await;
+            let answer = answer.await;
             Ok(answer.map(|body| Body::new(UntilDrained { body, drained: Some(drained) })))
         })
     }

@@ -1,12 +1,15 @@
 //! Settings of every gRPC server, `GRPC__SERVER__*`, and the kit's config made from them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use hive_grpc_kit::compression::Compression;
 use hive_grpc_kit::server::config::{
     AuthConfig, AuthMode, Config, ConnectionConfig, DeadlineConfig, LimitsConfig, LoggingConfig, Secret,
     ShutdownConfig,
 };
 use hive_grpc_kit::tls::ServerTlsConfig;
+use hive_jwt::ServiceToken;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer};
 
@@ -41,6 +44,8 @@ struct ServerSettings {
     health_check_enabled: bool,
     #[serde(deserialize_with = "whole::<_, _, 1_024, MAX_BYTES>")]
     max_message_size: usize,
+    #[serde(deserialize_with = "compression")]
+    compression: Compression,
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     keepalive_time_ms: u64,
     #[serde(deserialize_with = "whole::<_, _, 1, DAY_MS>")]
@@ -78,6 +83,12 @@ struct AuthSettings {
     public_key: Option<String>,
     #[serde(deserialize_with = "optional")]
     jwks: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    jwks_url: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    jwks_ca: Option<String>,
+    #[serde(deserialize_with = "whole::<_, _, 0, 86_400>")]
+    jwks_refresh_seconds: u64,
     #[serde(deserialize_with = "optional")]
     issuer: Option<String>,
     #[serde(deserialize_with = "optional")]
@@ -131,6 +142,11 @@ struct LoggingSettings {
     success_sample: u32,
 }
 
+fn compression<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Compression, D::Error> {
+    use Compression::{Gzip, Off, Zstd};
+    word(deserializer, &[("off", Off), ("gzip", Gzip), ("zstd", Zstd)])
+}
+
 fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AuthMode>, D::Error> {
     use AuthMode::{Off, Optional, Required};
     let words = [("off", Off), ("optional", Optional), ("required", Required)];
@@ -142,7 +158,18 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, 
     Ok(optional(deserializer)?.map(Secret::new))
 }
 
+/// Who this is, to servers of the platform that ask for a token.
+const SUBJECT: &str = "hive";
+
 impl GrpcSettings {
+    /// What processes of the platform show each other: a token signed with the secret they share, where there is one.
+    pub(crate) fn credentials(&self) -> Option<Arc<ServiceToken>> {
+        let auth = &self.server.auth;
+        let secret = auth.jwt_secret.as_ref()?;
+        let token = ServiceToken::new(secret.expose().as_bytes(), SUBJECT, &auth.issuer, &auth.audience);
+        Some(Arc::new(token))
+    }
+
     /// The config of a server; the port is that of `serve` with one role, and of the registry in `up`.
     pub(crate) fn config(&self) -> Config {
         let ServerSettings { tls, auth, limits, deadline, connection, .. } = &self.server;
@@ -155,6 +182,7 @@ impl GrpcSettings {
             reflection_enabled: self.server.reflection_enabled,
             health_check_enabled: self.server.health_check_enabled,
             max_message_size: self.server.max_message_size,
+            compression: self.server.compression,
             keepalive_time_ms: self.server.keepalive_time_ms,
             keepalive_timeout_ms: self.server.keepalive_timeout_ms,
             tls: ServerTlsConfig {
@@ -168,6 +196,9 @@ impl GrpcSettings {
                 jwt_secret: auth.jwt_secret.clone(),
                 public_key: auth.public_key.as_ref().map(|pem| pem.replace("\\n", "\n")),
                 jwks: auth.jwks.clone(),
+                jwks_url: auth.jwks_url.clone(),
+                jwks_ca: auth.jwks_ca.as_ref().map(Into::into),
+                jwks_refresh_seconds: auth.jwks_refresh_seconds,
                 issuer: auth.issuer.clone(),
                 audience: auth.audience.clone(),
                 leeway_seconds: auth.leeway_seconds,

@@ -5,6 +5,8 @@
 //! | `names` | which names exist, and which one was probably meant |
 //! | `sources`, `env_file` | reading `NAME=value` from the environment and from a file |
 //! | `fields` | reading one value |
+//! | `flat` | plain names that several roles read differently |
+//! | `database` | where a role keeps its data |
 //! | `process` | the settings of the whole process |
 //! | `grpc` | the settings of every gRPC server |
 //! | `peers` | where roles served by other processes are |
@@ -17,9 +19,11 @@
 //! 2. Its name in `names`, unless it has a prefix; its field in the struct of its role.
 //! 3. Where the component's `Config` is made from it. A setting without effect does not exist.
 
+mod database;
 mod dump;
 mod env_file;
 mod fields;
+mod flat;
 mod grpc;
 mod names;
 mod orchestration;
@@ -38,10 +42,11 @@ use figment::{Figment, Profile};
 use serde::Deserialize;
 
 pub(crate) use dump::dump;
+pub(crate) use flat::FlatNames;
 pub(crate) use grpc::GrpcSettings;
 pub(crate) use orchestration::OrchestrationSettings;
 pub(crate) use peers::PeerSettings;
-pub(crate) use process::{Environment, LogLevel};
+pub(crate) use process::{Environment, LogFormat, LogLevel};
 pub(crate) use registry::RegistrySettings;
 pub(crate) use sources::{Origin, Sources};
 pub(crate) use tickets::TicketSettings;
@@ -60,6 +65,18 @@ pub(crate) struct Settings {
     pub(crate) environment: Environment,
     /// What is logged.
     pub(crate) log_level: LogLevel,
+    /// How it is logged; by the environment when none.
+    #[serde(deserialize_with = "process::log_format")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Where spans are exported to; nowhere when none.
+    #[serde(deserialize_with = "process::endpoint")]
+    pub(crate) otel_exporter_endpoint: Option<String>,
+    /// Whether they are.
+    #[serde(deserialize_with = "fields::switch")]
+    pub(crate) otel_enabled: bool,
+    /// Share of the traces begun here that is exported.
+    #[serde(deserialize_with = "fields::number::<_, 0, 1>")]
+    pub(crate) otel_sampling_rate: f64,
     /// Port of the REST interfaces.
     #[serde(deserialize_with = "fields::port")]
     pub(crate) http_port: u16,
@@ -76,6 +93,9 @@ pub(crate) struct Settings {
     pub(crate) registry: RegistrySettings,
     /// Of the way to roles served by other processes.
     pub(crate) peers: PeerSettings,
+    /// Plain names whose meaning depends on the role.
+    #[serde(skip)]
+    pub(crate) flat: FlatNames,
 }
 
 /// Everything wrong with the settings.
@@ -129,7 +149,8 @@ impl Settings {
         // A value that does not fit gives way to its default, so that the next problem shows.
         loop {
             let (path, message) = match extract(&effective) {
-                Ok(settings) => {
+                Ok(mut settings) => {
+                    settings.flat = sources.flat();
                     problems.extend(settings.cross_check(&effective));
                     let done = if problems.is_empty() { Ok((settings, effective)) } else { Err(problems) };
                     return done.map_err(|problems| SettingsError { problems });
@@ -148,16 +169,36 @@ impl Settings {
         }
     }
 
-    /// The gRPC port of a role among the roles of a process: of a single one GRPC__SERVER__PORT, unless its own is set.
-    pub(crate) fn grpc_port(&self, role: Role, roles: &Roles, effective: &Effective) -> u16 {
+    /// How log lines look.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        let usual = match self.environment {
+            Environment::Development => LogFormat::Text,
+            Environment::Staging | Environment::Production => LogFormat::Json,
+        };
+        self.log_format.unwrap_or(usual)
+    }
+
+    /// The gRPC port of a role among the roles of a process: of a single one GRPC__SERVER__PORT, unless its own is set, or
+    /// the plain name it has always had.
+    pub(crate) fn grpc_port(
+        &self,
+        role: Role,
+        roles: &Roles,
+        effective: &Effective,
+    ) -> Result<u16, SettingsError> {
         let is_set = |path: &str| effective.get(path).is_some_and(|given| given.origin != Origin::Default);
         let (own, path) = match role {
             Role::Tickets => (self.tickets.grpc_port, "tickets.grpc_port"),
             Role::Orchestration => (self.orchestration.grpc_port, "orchestration.grpc_port"),
-            Role::Registry | Role::Agent => return self.grpc.config().port,
+            Role::Registry | Role::Agent => (self.grpc.config().port, "grpc.server.port"),
         };
-        let shared = roles.single() == Some(role) && !is_set(path) && is_set("grpc.server.port");
-        if shared { self.grpc.config().port } else { own }
+        if roles.single() != Some(role) || is_set(path) {
+            return Ok(own);
+        }
+        if is_set("grpc.server.port") {
+            return Ok(self.grpc.config().port);
+        }
+        Ok(self.flat.port(roles)?.unwrap_or(own))
     }
 
     /// What no single value shows.

@@ -3,13 +3,32 @@
 use super::DEFAULTS;
 
 /// Settings of the whole process.
-const PROCESS: &[&str] = &["ENVIRONMENT", "LOG_LEVEL", "HTTP_PORT", "PROMETHEUS_PORT"];
+const PROCESS: &[&str] = &[
+    "ENVIRONMENT",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "OTEL_EXPORTER_ENDPOINT",
+    "OTEL_ENABLED",
+    "OTEL_SAMPLING_RATE",
+    "HTTP_PORT",
+    "PROMETHEUS_PORT",
+];
 
 /// Other names of settings that have a prefix, and their paths.
-const ALIASES: &[(&str, &str)] = &[("JWT_SECRET_KEY", "grpc.server.auth.jwt_secret")];
+const ALIASES: &[(&str, &str)] = &[
+    ("JWT_SECRET_KEY", "grpc.server.auth.jwt_secret"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel_exporter_endpoint"),
+    ("JAEGER_SAMPLING_RATE", "otel_sampling_rate"),
+];
 
 /// Paths of settings that are never shown.
-const SECRETS: &[&str] = &["grpc.server.auth.jwt_secret"];
+const SECRETS: &[&str] = &[
+    "grpc.server.auth.jwt_secret",
+    "tickets.database_url",
+    "tickets.postgres_password",
+    "orchestration.database_url",
+    "registry.database_url",
+];
 
 /// Settings of orchestration, under the plain names its services have always had.
 const ORCHESTRATION: &[&str] = &[
@@ -29,6 +48,10 @@ const ORCHESTRATION: &[&str] = &[
     "SERVICE_REGISTRY_MAX_RESULTS",
     "SERVICE_REGISTRY_CACHE_TTL_SECONDS",
 ];
+
+/// Settings of the tickets.
+const TICKETS: &[&str] =
+    &["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DATABASE"];
 
 /// Settings of the way to roles served by other processes.
 const PEERS: &[&str] = &[
@@ -66,6 +89,8 @@ pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
         "orchestration."
     } else if REGISTRY.contains(&name.as_str()) {
         "registry."
+    } else if TICKETS.contains(&name.as_str()) {
+        "tickets."
     } else if PEERS.contains(&name.as_str()) {
         "peers."
     } else {
@@ -98,6 +123,7 @@ fn with_prefix(prefix: &str) -> impl Iterator<Item = String> {
     let plain: &[&str] = match prefix {
         "ORCHESTRATION" => ORCHESTRATION,
         "REGISTRY" => REGISTRY,
+        "TICKETS" => TICKETS,
         _ => &[],
     };
     plain.iter().map(move |name| format!("{prefix}{SEPARATOR}{name}")).chain(shown)
@@ -154,7 +180,7 @@ mod tests {
             "no such setting; the nearest is ORCHESTRATION__LIMITS__MAX_TASKS"
         );
         assert_eq!(
-            unknown("REGISTRY__TIMEOUT"),
+            unknown("REGISTRY__HEARTBEAT_TIMEOUT"),
             "no such setting; the nearest is REGISTRY__HEARTBEAT_TIMEOUT_SECONDS"
         );
         assert!(unknown("TICKETS__PORT").ends_with("the nearest is TICKETS__GRPC_PORT"));

@@ -5,8 +5,10 @@ use hive_domain::orchestration::allocation::{AffinityWeights, AllocationConfig, 
 use hive_domain::orchestration::flow::{Backoff, FlowConfig};
 use hive_domain::orchestration::generation::SlaConfig;
 use hive_domain::orchestration::limits::Limits;
+use hive_sql::Server;
 use serde::{Deserialize, Deserializer};
 
+use super::database::{DatabaseUrl, url};
 use super::fields::{json, number, port, switch, whole};
 
 const DAY_MS: i64 = 86_400_000;
@@ -15,6 +17,8 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OrchestrationSettings {
+    #[serde(deserialize_with = "url")]
+    database_url: Option<DatabaseUrl>,
     /// Port of its gRPC server in `up`.
     #[serde(deserialize_with = "port")]
     pub(crate) grpc_port: u16,
@@ -89,6 +93,11 @@ fn weights<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weights, D::Err
 }
 
 impl OrchestrationSettings {
+    /// The database, unless it is in the data folder.
+    pub(crate) fn database(&self) -> Option<Server> {
+        self.database_url.as_ref().and_then(DatabaseUrl::server)
+    }
+
     /// What no single value shows: the field to blame, and why.
     pub(super) fn cross_check(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();

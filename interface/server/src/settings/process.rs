@@ -1,8 +1,9 @@
 //! Settings of the whole process.
 
+use serde::de::{Error as _, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
 
-use super::fields::word;
+use super::fields::{optional, word};
 
 /// Where this runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,34 @@ pub(crate) enum LogLevel {
     Info,
     Warn,
     Error,
+}
+
+/// What a log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A format of log lines, or none when it is empty.
+pub(super) fn log_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LogFormat>, D::Error> {
+    let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let read = |text: String| word(text.into_deserializer(), &words);
+    optional(deserializer)?.map(read).transpose()
+}
+
+/// An address that traces are exported to, or none when it is empty.
+pub(super) fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let fits = |text: &String| {
+        let uri = text.parse::<http::Uri>().ok();
+        uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+    };
+    match optional(deserializer)? {
+        Some(text) if !fits(&text) => {
+            Err(D::Error::custom("must be an address like http://otel-collector:4317"))
+        }
+        given => Ok(given),
+    }
 }
 
 impl From<Environment> for hive_grpc_kit::server::config::Environment {

@@ -9,6 +9,7 @@ use figment::value::{Dict, Map};
 use figment::{Metadata, Profile, Provider};
 
 use super::env_file::{self, FILE};
+use super::flat::{self, FlatNames, FlatValue};
 use super::{DEFAULTS, Effective, Problem, names};
 
 /// Where a value was written, weakest first.
@@ -84,7 +85,7 @@ impl Sources {
         // Sorted: names that differ in case only must not depend on the order of the environment.
         let ours = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         let ours: BTreeMap<String, OsString> =
-            ours.filter(|(name, _)| names::path_of(name).is_some()).collect();
+            ours.filter(|(name, _)| names::path_of(name).is_some() || flat::is_flat(name)).collect();
         for (name, value) in ours {
             match value.into_string() {
                 Ok(value) => self.add(&name, &value, Origin::Environment),
@@ -110,6 +111,18 @@ impl Sources {
         let mut placed: Vec<_> = placed.collect();
         placed.sort_by_key(|((_, prefixed), given)| (given.origin == Origin::Environment, *prefixed));
         placed.into_iter().map(|((path, _), given)| (path, given))
+    }
+
+    /// The plain names with several meanings, the strongest last.
+    pub(super) fn flat(&self) -> FlatNames {
+        let mut given: Vec<&Given> = self.given.iter().filter(|given| flat::is_flat(&given.name)).collect();
+        given.sort_by_key(|given| given.origin == Origin::Environment);
+        let value = |given: &Given| FlatValue {
+            name: given.name.clone(),
+            value: given.value.clone(),
+            origin: given.origin,
+        };
+        FlatNames(given.into_iter().map(value).collect())
     }
 
     fn add(&mut self, name: &str, value: &str, origin: Origin) {

@@ -91,6 +91,32 @@ fn each_bad_value_is_named_and_never_shown() {
 }
 
 #[test]
+fn a_database_is_used_only_when_it_is_named() {
+    let place = |variables: &[(&str, &str)]| {
+        let (settings, _) = read("", variables).unwrap();
+        assert!(!format!("{settings:?}").contains("s3cret"));
+        settings.tickets.database().map(|server| server.to_string())
+    };
+    assert_eq!(place(&[]), None);
+    assert_eq!(place(&[("POSTGRES_PORT", "1"), ("POSTGRES_PASSWORD", "s3cret")]), None);
+    let host = ("POSTGRES_HOST", "db.example");
+    assert_eq!(place(&[host]).as_deref(), Some("db.example:5432/neural_hive_tickets"));
+    let parts = [host, ("POSTGRES_PORT", "1"), ("POSTGRES_PASSWORD", "s3cret"), ("POSTGRES_DATABASE", "d")];
+    assert_eq!(place(&parts).as_deref(), Some("db.example:1/d"));
+    let url = ("TICKETS__DATABASE_URL", "postgres://u:s3cret@other:2/e");
+    assert_eq!(place(&[host, url]).as_deref(), Some("other:2/e"));
+    let role = ("TICKETS__POSTGRES_HOST", "of.role");
+    assert_eq!(place(&[host, role]).as_deref(), Some("of.role:5432/neural_hive_tickets"));
+
+    let (settings, effective) = read("", &[("ORCHESTRATION__DATABASE_URL", url.1)]).unwrap();
+    assert_eq!(settings.orchestration.database().unwrap().to_string(), "other:2/e");
+    assert!(settings.registry.database().is_none() && settings.tickets.database().is_none());
+    assert!(!dump(&effective).contains("s3cret"));
+    let found = problems("", &[("REGISTRY__DATABASE_URL", "mysql://u:s3cret@h/d")]);
+    assert!(found[0].contains("must be a URL like postgres://") && !found[0].contains("s3cret"), "{found:?}");
+}
+
+#[test]
 fn weights_must_make_a_score() {
     for bad in [
         "0.5",

@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use hive_application::error::{Error, ErrorKind};
 use hive_application::orchestration::{
     AgentDirectory, AgentNews, AgentQuery, FlowOpening, Journal, JournalWrite, Opened, OutboxMessage,
-    StoredFlow, StoredMessage, TicketGateway,
+    SPAN_TARGET, StoredFlow, StoredMessage, TicketGateway,
 };
 use hive_domain::ids::{AgentId, PlanId, TicketId, WorkflowId};
 use hive_domain::json::Json;
@@ -17,6 +17,7 @@ use hive_domain::orchestration::telemetry::{INCIDENTS_TOPIC, TELEMETRY_TOPIC, VI
 use hive_domain::registry::public::AgentSnapshot;
 use hive_domain::tickets::public::{Order, TicketChange, TicketSnapshot};
 use metrics::{Counter, Histogram};
+use tracing::Instrument as _;
 
 use super::series::Series;
 
@@ -70,7 +71,16 @@ fn number(value: &Json) -> Option<f64> {
 impl TicketGateway for MeasuredTickets {
     async fn create(&self, tickets: Vec<PlannedTicket>) -> Result<(), Error> {
         let begun = Instant::now();
-        let created = self.tickets.create(tickets).await;
+        let span = tracing::info_span!(
+            target: SPAN_TARGET,
+            "grpc.CreateTicket",
+            otel.kind = "client",
+            rpc.system = "grpc",
+            rpc.service = "TicketService",
+            rpc.method = "CreateTickets",
+            tickets = tickets.len(),
+        );
+        let created = self.tickets.create(tickets).instrument(span).await;
         if created.is_ok() {
             self.generation.first().record(begun.elapsed().as_secs_f64());
         }

@@ -14,8 +14,10 @@ use hive_domain::ids::TicketId;
 use hive_domain::orchestration::generation::GENERATED_BY;
 use hive_domain::tickets::{Applied, Ticket, TicketAction, TicketStatus};
 use metrics::{Counter, Gauge, Histogram};
+use tracing::Instrument as _;
 
 use super::series::Series;
+use super::traces;
 
 /// The operations of the database, in the order of its families' label.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,18 @@ enum Operation {
     Update,
     List,
     History,
+}
+
+impl Operation {
+    const fn span_name(self) -> &'static str {
+        match self {
+            Operation::Insert => "postgres.insert",
+            Operation::Select => "postgres.select",
+            Operation::Update => "postgres.update",
+            Operation::List => "postgres.list",
+            Operation::History => "postgres.history",
+        }
+    }
 }
 
 /// Storage of tickets, measured.
@@ -60,7 +74,14 @@ impl Measured {
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let begun = Instant::now();
-        let answer = answer.await;
+        let span = tracing::info_span!(
+            target: traces::TICKETS,
+            "postgres",
+            otel.name = operation.span_name(),
+            otel.kind = "client",
+            db.collection.name = "execution_tickets",
+        );
+        let answer = answer.instrument(span).await;
         self.operations.at([operation as usize]).increment(1);
         self.operation_seconds.first().record(begun.elapsed().as_secs_f64());
         answer
@@ -111,12 +132,17 @@ impl TicketRepository for Measured {
     }
 
     async fn update(&self, id: &TicketId, change: &mut Change<'_>) -> Result<(Ticket, Applied), Error> {
-        let answer = self.timed(Operation::Update, self.storage.update(id, change)).await;
+        let mut begins_undo = false;
+        let mut change = |ticket: &mut Ticket| {
+            let before = ticket.status();
+            let applied = change(ticket);
+            begins_undo = before != ticket.status() && ticket.status() == TicketStatus::Compensating;
+            applied
+        };
+        let answer = self.timed(Operation::Update, self.storage.update(id, &mut change)).await;
         match &answer {
             // What begins an undo saves the ticket that does it.
-            Ok((ticket, Applied::Applied)) if ticket.status() == TicketStatus::Compensating => {
-                self.persisted.first().increment(1);
-            }
+            Ok(_) if begins_undo => self.persisted.first().increment(1),
             Ok(_) => {}
             Err(error) => self.blame(error),
         }
@@ -143,7 +169,12 @@ impl<I> MeasuredIssuer<I> {
 
 impl<I: TokenIssuer> TokenIssuer for MeasuredIssuer<I> {
     fn issue(&self, claims: &TokenClaims) -> Result<String, Error> {
-        let token = self.issuer.issue(claims)?;
+        let span = tracing::info_span!(
+            target: traces::TICKETS,
+            "generate_jwt_token",
+            neural.hive.ticket.id = claims.ticket_id,
+        );
+        let token = span.in_scope(|| self.issuer.issue(claims))?;
         self.generated.first().increment(1);
         Ok(token)
     }

@@ -203,20 +203,17 @@ impl Host {
                 announcement.metadata.insert(key.to_owned(), value.to_owned());
                 Claim::Host
             }
-            Proof::Tokens(tokens, _) => tokens.claim(&self.agent_id),
+            Proof::Tokens(tokens, _) => {
+                let fresh = || format!("token-{}", self.ground.ids.uuid());
+                tokens.claim(&self.agent_id, fresh).map_err(Error::internal)?
+            }
         };
         match self.neighbours.registry.register(announcement, claim).await {
-            Ok(made) => {
-                if let Proof::Tokens(tokens, _) = &self.proof {
-                    tokens.keep(&made.agent_id, &made.token).map_err(Error::internal)?;
-                }
-                Ok(made)
-            }
-            // Somebody else has the id, or we were killed before the token was kept: it is free when the lease runs out.
+            // Somebody else has the id: it is free when that one leaves, or its lease runs out.
             Err(error) if error.reason() == "AGENT_ID_HELD" => {
                 Err(Error::new(ErrorKind::Aborted, "AGENT_ID_HELD", error.to_string()))
             }
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 }
@@ -295,8 +292,8 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_is_not_hosted_any_more_leaves_its_tickets() {
         let folder = DataFolder::temporary().unwrap();
-        let stores = Stores::open(&folder, &Roles::all()).await.unwrap();
         let (settings, _) = Settings::read(&Sources::default()).unwrap();
+        let stores = Stores::open(&folder, &Roles::all(), &settings).await.unwrap();
         let hive = Hive::new(&stores, &settings, Arc::new(Unobserved)).unwrap();
         let before = Agents::hosted(&hive, 2).await.unwrap();
         let ids: Vec<AgentId> = before.hosts.iter().map(|host| host.agent_id.clone()).collect();

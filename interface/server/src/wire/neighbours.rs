@@ -7,12 +7,14 @@ use std::time::Duration;
 use hive_application::orchestration::{AgentDirectory, TicketGateway};
 use hive_application::registry::{Registry, RegistryDesk};
 use hive_application::tickets::{TicketDesk, Tickets};
+use hive_jwt::ServiceToken;
 use hive_peers::grpc::{RemoteDesk, RemoteRegistry, RemoteTickets};
 use hive_peers::in_process::{DeskPeer, RegistryPeer, TicketPeer};
 
 use super::link::{Link, caller};
 use crate::exit::Failure;
 use crate::settings::PeerSettings;
+use crate::telemetry::agents::TracedDesk;
 
 /// How long the tickets may take to answer: a large plan is many rows.
 const TICKETS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +36,7 @@ impl Neighbours {
         tickets: Option<&Tickets>,
         registry: Option<&Registry>,
         peers: &PeerSettings,
+        credentials: Option<&Arc<ServiceToken>>,
     ) -> Result<Self, Failure> {
         let wrong = |error: tonic::transport::Error| Failure::Usage(format!("wrong settings\n{error}"));
         let mut remote = Vec::new();
@@ -43,7 +46,8 @@ impl Neighbours {
             }
             None => {
                 let caller =
-                    caller("the ticket service", &peers.tickets(), TICKETS_TIMEOUT).map_err(wrong)?;
+                    caller("the ticket service", &peers.tickets(), TICKETS_TIMEOUT, credentials.cloned());
+                let caller = caller.map_err(wrong)?;
                 remote.push(("execution-ticket-service", caller.calls.clone()));
                 (Arc::new(RemoteTickets::new(caller.clone())), Arc::new(RemoteDesk::new(caller)))
             }
@@ -55,12 +59,14 @@ impl Neighbours {
             }
             None => {
                 let (uri, timeout) = (peers.registry(), peers.registry_timeout());
-                let caller = caller("the service registry", &uri, timeout).map_err(wrong)?;
+                let caller = caller("the service registry", &uri, timeout, credentials.cloned());
+                let caller = caller.map_err(wrong)?;
                 remote.push(("service-registry", caller.calls.clone()));
                 let peer = RemoteRegistry::new(caller);
                 (Arc::new(peer.clone()), Arc::new(peer))
             }
         };
+        let desk: Arc<dyn TicketDesk> = Arc::new(TracedDesk::new(desk));
         Ok(Neighbours { gateway, desk, directory, registry, remote })
     }
 }

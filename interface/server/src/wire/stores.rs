@@ -1,13 +1,14 @@
-//! The databases of a data folder: one for each context, since contexts share no table.
+//! The databases: one for each context, since contexts share no table; a file of the data folder, or a server.
 
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use hive_application::error::{Error, chain};
-use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, TicketDatabase};
+use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, Server, TicketDatabase};
 
 use crate::lock::DataFolder;
 use crate::roles::{Role, Roles};
+use crate::settings::Settings;
 
 const TICKETS: &str = "tickets.db";
 const ORCHESTRATION: &str = "orchestration.db";
@@ -15,6 +16,15 @@ const REGISTRY: &str = "registry.db";
 
 /// How long closing may take. Everything acknowledged is on disk before.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// The file of each context, and the server that takes its place.
+fn databases(settings: &Settings) -> [(&'static str, Option<Server>); 3] {
+    [
+        (TICKETS, settings.tickets.database()),
+        (ORCHESTRATION, settings.orchestration.database()),
+        (REGISTRY, settings.registry.database()),
+    ]
+}
 
 /// The open databases: those of the roles that are served.
 #[derive(Debug)]
@@ -25,23 +35,29 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    /// The files, as they are called in a data folder.
-    pub(crate) const FILES: [&'static str; 3] = [TICKETS, ORCHESTRATION, REGISTRY];
-
     /// Opens the databases, making those that are not there and bringing their schemas up to date.
-    pub(crate) async fn open(folder: &DataFolder, roles: &Roles) -> Result<Self, Error> {
-        let config = |name| Config::new(folder.file(name));
+    pub(crate) async fn open(folder: &DataFolder, roles: &Roles, settings: &Settings) -> Result<Self, Error> {
+        let [tickets, orchestration, registry] = databases(settings).map(|(file, server)| match server {
+            Some(server) => Config::postgres(server),
+            None => Config::new(folder.file(file)),
+        });
         let mut stores = Stores { tickets: None, orchestration: None, registry: None };
         if roles.has(Role::Tickets) {
-            stores.tickets = Some(TicketDatabase::open(&config(TICKETS)).await?);
+            stores.tickets = Some(TicketDatabase::open(&tickets).await?);
         }
         if roles.has(Role::Orchestration) {
-            stores.orchestration = Some(OrchestrationDatabase::open(&config(ORCHESTRATION)).await?);
+            stores.orchestration = Some(OrchestrationDatabase::open(&orchestration).await?);
         }
         if roles.has(Role::Registry) {
-            stores.registry = Some(RegistryDatabase::open(&config(REGISTRY)).await?);
+            stores.registry = Some(RegistryDatabase::open(&registry).await?);
         }
         Ok(stores)
+    }
+
+    /// Where the databases are: files of the data folder, or servers.
+    pub(crate) fn places(settings: &Settings) -> [String; 3] {
+        databases(settings)
+            .map(|(file, server)| server.map_or_else(|| file.to_owned(), |server| server.to_string()))
     }
 
     /// Finishes writes that wait and closes the files.

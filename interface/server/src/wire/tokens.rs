@@ -29,28 +29,25 @@ impl Tokens {
         Ok(Tokens { path, known: Mutex::new(known) })
     }
 
-    /// What an agent has to show.
-    pub(super) fn claim(&self, agent_id: &AgentId) -> Claim {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(agent_id.as_str()).map_or(Claim::None, |text| Claim::Token(RegistrationToken::new(text)))
-    }
-
-    /// Remembers what an agent was given, for good when this returns.
-    pub(super) fn keep(&self, agent_id: &AgentId, token: &RegistrationToken) -> io::Result<()> {
+    /// What an agent shows: `fresh` the first time, the same from then on. It is kept for good when this returns, before
+    /// anybody is shown it: an answer that is lost, or a kill, then costs nothing but a repetition.
+    pub(super) fn claim(&self, agent_id: &AgentId, fresh: impl FnOnce() -> String) -> io::Result<Claim> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.get(agent_id.as_str()).is_some_and(|text| text == token.reveal()) {
-            return Ok(());
+        if let Some(text) = known.get(agent_id.as_str()) {
+            return Ok(Claim::Token(RegistrationToken::new(text)));
         }
-        known.insert(agent_id.to_string(), token.reveal().to_owned());
-        let fresh = self.path.with_extension("new");
+        let token = fresh();
+        known.insert(agent_id.to_string(), token.clone());
+        let written = self.path.with_extension("new");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&fresh)?;
+        let mut file = options.open(&written)?;
         file.write_all(&serde_json::to_vec(&*known)?)?;
         file.sync_all()?;
-        std::fs::rename(&fresh, &self.path)
+        std::fs::rename(&written, &self.path)?;
+        Ok(Claim::Token(RegistrationToken::new(token)))
     }
 }
 
@@ -70,12 +67,11 @@ mod tests {
         let path = folder.path().join(FILE);
         let agent_id = AgentId::parse("host/agent-1").unwrap();
         let tokens = Tokens::read(path.clone()).unwrap();
-        assert_eq!(tokens.claim(&agent_id), Claim::None);
-        for text in ["first", "second"] {
-            tokens.keep(&agent_id, &RegistrationToken::new(text)).unwrap();
-        }
+        let first = Claim::Token(RegistrationToken::new("first"));
+        assert_eq!(tokens.claim(&agent_id, || "first".to_owned()).unwrap(), first);
+        assert_eq!(tokens.claim(&agent_id, || "second".to_owned()).unwrap(), first);
         let again = Tokens::read(path.clone()).unwrap();
-        assert_eq!(again.claim(&agent_id), Claim::Token(RegistrationToken::new("second")));
+        assert_eq!(again.claim(&agent_id, || "third".to_owned()).unwrap(), first);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

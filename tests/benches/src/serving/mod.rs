@@ -26,6 +26,15 @@ const SLICE: Duration = Duration::from_millis(400);
 /// Tickets each server holds before anything is measured.
 const STOCK: usize = 10_000;
 
+/// On PostgreSQL, in a private server; each of the two in a database of its own.
+pub(crate) async fn on_postgres(report: &mut Report, wanted: &str) {
+    let cluster = hive_postgres::Cluster::start().unwrap();
+    for name in ["hive", "hive_reference"] {
+        cluster.create(name).unwrap();
+    }
+    measure(report, "postgres", Some(&cluster.url("hive")), wanted).await;
+}
+
 /// Measures the calls whose name contains `wanted`, 64 and one at a time, on the engine that `database` names: a folder of
 /// files when it is absent.
 pub(crate) async fn measure(report: &mut Report, name: &str, database: Option<&str>, wanted: &str) {

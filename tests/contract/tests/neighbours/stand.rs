@@ -94,6 +94,12 @@ impl OverGrpc {
             .unwrap();
         OverGrpc { _contexts: contexts, server: InMemory::start(server).await.unwrap() }
     }
+
+    /// Ends the server, cutting off what runs.
+    pub(crate) fn stop(&self) {
+        self.server.shutdown.drain();
+        self.server.shutdown.stop();
+    }
 }
 
 #[async_trait]

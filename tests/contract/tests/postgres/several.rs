@@ -1,14 +1,15 @@
 //! Several processes on one database, and a database that fails.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hive_application::error::{Effect, ErrorKind};
-use hive_application::tickets::Creation;
+use hive_application::tickets::{Creation, TicketFilter, TicketQuery};
 use hive_contract::fixture::TicketFixture;
 use hive_contract::samples::{BY, agent, at, content, dispatch_to, plan, ticket};
-use hive_domain::tickets::{Applied, Ticket, TicketStatus};
+use hive_domain::tickets::{Annotation, Applied, Ticket, TicketStatus};
 use hive_sql::{Config, Server, TicketDatabase};
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -74,6 +75,29 @@ async fn two_processes_race_to_end_the_same_tickets() {
         assert_eq!(found.status(), TicketStatus::Cancelled);
         let history = stores[n % 2].repository.history(id).await.unwrap();
         assert_eq!(history.len() as u64, found.version());
+    }
+    for store in stores {
+        store.close.await;
+    }
+}
+
+/// What one process remembers does not hide what another one changed.
+#[tokio::test]
+async fn what_another_process_changed_is_read() {
+    let fixture = scratch!();
+    let stores = [fixture.open().await, fixture.open().await];
+    let id = content(&plan("p"), "t").ticket_id;
+    stores[0].repository.create(vec![ticket(&plan("p"), "t")]).await.unwrap();
+    let query = TicketQuery { filter: TicketFilter::default(), offset: 0, limit: 10, after: None };
+    for (n, now) in (0..6).zip(1..) {
+        let metadata = BTreeMap::from([(n.to_string(), "x".to_owned())]);
+        let annotation = Annotation { metadata, ..Annotation::default() };
+        let mut note = |ticket: &mut Ticket| ticket.annotate(&annotation, at(now), BY);
+        let (changed, _) = stores[n % 2].repository.update(&id, &mut note).await.unwrap();
+        for store in &stores {
+            assert_eq!(store.repository.find(&id).await.unwrap().unwrap(), changed);
+            assert_eq!(store.repository.list(&query).await.unwrap().tickets, std::slice::from_ref(&changed));
+        }
     }
     for store in stores {
         store.close.await;

@@ -22,6 +22,9 @@ fn a_plan_runs_through_four_processes_that_end_well() {
         assert_eq!((status, body.contains(service)), (200, true), "{body}");
         assert_eq!(processes.get(role, "/ready").0, 200, "{role:?}");
     }
+    let (status, body) = processes.get(Role::Tickets, "/grpc-health");
+    assert_eq!((status, body.contains("\"grpc_server_running\":true")), (200, true), "{body}");
+    assert_eq!(processes.get(Role::Registry, "/grpc-health").0, 404);
     let ran = processes.submit(&file).finish().exits_with(0);
     assert!(ran.out.contains("plan four: SUCCESS: 12 tickets: 12 completed"), "{}", ran.out);
     let healthy = processes.health().finish().exits_with(0);
@@ -82,6 +85,29 @@ fn agents_asked_to_end_finish_what_they_have_and_leave() {
     let ran = watching.finish().exits_with(0);
     assert!(ran.out.contains("1 completed;"), "no retry: {}", ran.out);
     processes.start_role(Role::Agent, data.path());
+    processes.end_all();
+}
+
+#[test]
+fn neighbours_that_are_down_at_the_start_are_waited_for() {
+    let (data, plans) = (temporary(), temporary());
+    let mut processes = Processes::start(data.path());
+    for role in ROLES.into_iter().rev() {
+        let _ = processes.end(role).exits_with(0);
+    }
+    for role in [Role::Orchestration, Role::Agent] {
+        processes.start_role(role, data.path());
+        let (status, body) = processes.get(role, "/ready");
+        assert_eq!((status, body.contains("\"execution-ticket-service\":false")), (503, true), "{body}");
+    }
+    let message = plan::single("patient", "Waits", 1);
+    let file = plan::write(plans.path(), "patient.json", message.to_string());
+    let mut watching = processes.submit(&file).start();
+    watching.wait_for_line("generating_tickets");
+    for role in [Role::Tickets, Role::Registry] {
+        processes.start_role(role, data.path());
+    }
+    let _ = watching.finish().exits_with(0);
     processes.end_all();
 }
 

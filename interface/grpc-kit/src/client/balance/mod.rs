@@ -18,7 +18,11 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, Uri, uri};
-use http_body_util::{BodyExt as _, combinators::MapErr};
+use http_body::Frame;
+use http_body_util::{
+    BodyExt as _,
+    combinators::{MapErr, MapFrame},
+};
 use hyper::body::Incoming;
 use tonic::{Status, body::Body};
 use tower::{BoxError, Service};
@@ -28,7 +32,7 @@ use self::{
     pool::{Pool, Taken},
     sent::{Sent, Written},
 };
-use super::{handed, outgoing::Outgoing};
+use super::outgoing::Outgoing;
 use crate::{
     failure::{Failure, Kind, render},
     methods::Methods,
@@ -42,7 +46,9 @@ pub(super) const UNSENT: &str = "UNSENT";
 pub(super) const REFUSED: &str = "REFUSED_BY_TRANSPORT";
 
 /// What an attempt is answered with.
-pub(super) type AnswerBody = ObservedBody<MapErr<Incoming, fn(hyper::Error) -> Status>, Sent>;
+pub(super) type AnswerBody = ObservedBody<ReceivedBody, Sent>;
+
+type ReceivedBody = MapFrame<MapErr<Incoming, fn(hyper::Error) -> Status>, fn(Frame<Bytes>) -> Frame<Bytes>>;
 
 /// Sends attempts.
 #[derive(Clone, Debug)]
@@ -103,10 +109,7 @@ where
     let request = request.map(|inner| Body::new(Written::new(inner, written)));
     let answer = async move {
         match sender.try_send_request(request).await {
-            Ok(mut response) => {
-                handed::heal(response.headers_mut());
-                Ok(response.map(|body| body.map_err(status as fn(hyper::Error) -> Status)))
-            }
+            Ok(response) => Ok(received(response)),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();
                 let failure = connect::failure(error.into_error());
@@ -123,6 +126,21 @@ where
         }
     }
     Ok(response)
+}
+
+/// An answer whose status can be read, at its head and at its end.
+fn received(mut response: Response<Incoming>) -> Response<ReceivedBody> {
+    fn readable(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+        if let Some(trailers) = frame.trailers_mut() {
+            render::remove_broken_details(trailers);
+        }
+        frame
+    }
+    render::remove_broken_details(response.headers_mut());
+    response.map(|body| {
+        body.map_err(status as fn(hyper::Error) -> Status)
+            .map_frame(readable as fn(Frame<Bytes>) -> Frame<Bytes>)
+    })
 }
 
 fn status(error: hyper::Error) -> Status {

@@ -84,6 +84,7 @@ fn passes(code: Code, timed: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
     use crate::failure::{Kind, render};
@@ -150,5 +151,35 @@ mod tests {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         assert!(read(&Ok::<_, Failure>(response)).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_without_panic(values in vec(vec(any::<u8>(), 0..80), 5), status in 100_u16..1000) {
+            let names = ["grpc-status", "grpc-message", "grpc-status-details-bin", PUSHBACK, "content-type"];
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::from_u16(status).expect("in range");
+            for (name, value) in names.into_iter().zip(values) {
+                if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            render::remove_broken_details(response.headers_mut());
+            let _ = read(&Ok::<_, Failure>(response));
+        }
+
+        #[test]
+        fn any_details_are_read_without_panic(details in "[A-Za-z0-9+/=]{0,120}", millis in "\\PC{0,12}") {
+            let mut response = Response::new(());
+            let headers = response.headers_mut();
+            headers.insert("grpc-status", http::HeaderValue::from_static("14"));
+            headers.insert("grpc-status-details-bin", http::HeaderValue::from_str(&details).expect("ASCII"));
+            if let Ok(millis) = http::HeaderValue::from_str(&millis) {
+                headers.insert(PUSHBACK, millis);
+            }
+            // As the balancer does with every answer.
+            render::remove_broken_details(response.headers_mut());
+            prop_assert!(read(&Ok::<_, Failure>(response)).is_some());
+        }
     }
 }

@@ -170,3 +170,36 @@ async fn what_is_called_on_behalf_of_a_call_ends_with_it() {
     assert!(running.log().iter().any(|line| line["correlation_id"] == "outer-1"));
     running.end().await;
 }
+
+#[tokio::test]
+async fn messages_are_compressed_when_both_sides_want_it() {
+    for kind in ["gzip", "zstd"] {
+        let limits = json!({"compression": kind, "max_message_size": 10_000});
+        let running = Running::start(limits.clone()).await;
+        let url = format!("http://{}", running.address);
+        let mut packed = client(&url, &limits);
+        // 9,000 bytes that repeat: were they sent as they are, 10,000 would be near, but 40,000 is too large unpacked.
+        assert_eq!(
+            packed.unary(ask(&"x".repeat(9_000))).await.expect("an answer").into_inner().text.len(),
+            9_000
+        );
+        let status = packed.unary(ask(&"x".repeat(40_000))).await.expect_err("too large unpacked");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        let answer = packed.unary(ask("size 9000")).await.expect("an answer");
+        assert_eq!(answer.metadata().get("grpc-encoding").expect("packed"), kind);
+        let status = packed.unary(ask("size 40000")).await.expect_err("too large unpacked");
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        // Who does not ask for it gets messages as they are.
+        let plain = client(&url, &json!({})).unary(ask("a")).await.expect("an answer");
+        assert!(!plain.metadata().contains_key("grpc-encoding"));
+        running.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_compression_says_so() {
+    let running = Running::start(json!({})).await;
+    let mut packed = client(&format!("http://{}", running.address), &json!({"compression": "gzip"}));
+    assert_eq!(packed.unary(ask("a")).await.expect_err("refused").code(), Code::Unimplemented);
+    running.end().await;
+}

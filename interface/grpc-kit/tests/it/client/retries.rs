@@ -140,8 +140,11 @@ async fn refusing(listener: tokio::net::TcpListener) {
                 let head = http::Response::builder().header("content-type", "application/grpc");
                 let mut body = respond.send_response(head.body(()).expect("a head"), false).expect("sent");
                 body.send_data(vec![0; 5].into(), false).expect("sent");
-                let trailers =
-                    [(http::HeaderName::from_static("grpc-status"), "0".parse().expect("a value"))];
+                // No base64: a client that trusted it would panic.
+                let trailers = [("grpc-status", "0"), ("grpc-status-details-bin", "!")];
+                let trailers = trailers.map(|(name, value)| {
+                    (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+                });
                 body.send_trailers(trailers.into_iter().collect()).expect("sent");
             }
         });

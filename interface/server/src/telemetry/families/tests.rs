@@ -80,3 +80,24 @@ fn the_documentation_lists_every_family() {
     let shown = include_str!("../../../../../docs/observability.md");
     assert!(shown.contains(&rows), "docs/observability.md is to hold these rows, in this order:\n{rows}");
 }
+
+#[test]
+fn dashboards_ask_for_families_that_are_there() {
+    let dashboards = [
+        include_str!("../../../../../docs/observability/dashboards/orchestration-flow-c.json"),
+        include_str!("../../../../../docs/observability/dashboards/execution-ticket-service.json"),
+        include_str!("../../../../../docs/observability/dashboards/service-registry.json"),
+    ];
+    let mut asked = 0;
+    for line in dashboards.iter().flat_map(|text| text.lines()) {
+        let Some(query) = line.trim().strip_prefix("\"expr\": ") else { continue };
+        let words = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        // Every name of a metric has two words at least, none of a label of ours with three does.
+        for word in words.filter(|word| word.matches('_').count() > 1 && !word.starts_with("container_")) {
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end));
+            assert!(find(family.unwrap_or(word)).is_some(), "{word} in {query}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 40, "{asked}");
+}

@@ -14,6 +14,7 @@ use hive_domain::time::Timestamp;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::series::Series;
+use super::traces;
 
 /// Of the time from creation to deadline, what may be used up before the deadline counts as approaching: four fifths.
 const CALM: (i64, i64) = (4, 5);
@@ -207,6 +208,13 @@ impl FlowObserver for Flows {
         }
     }
 
+    fn opened(&self, flow: &Flow, span: &tracing::Span) {
+        let decision = &flow.approved().decision;
+        if let Some(trace) = traces::stored(decision.trace_id.as_deref(), decision.span_id.as_deref()) {
+            traces::join(span, &trace);
+        }
+    }
+
     fn agents_were_known(&self) {
         self.remembered.first().increment(1);
     }
@@ -237,3 +245,6 @@ fn is_late(node: &Node) -> bool {
     let too_long = node.started_at.is_some_and(|started| completed.since(started) > node.timeout_ms);
     too_long || completed > node.deadline
 }
+
+#[cfg(test)]
+mod tests;

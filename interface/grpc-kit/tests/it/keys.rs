@@ -1,0 +1,126 @@
+//! Keys that are fetched, and rotated by whoever publishes them.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use hive_grpc_kit::{server::config::Environment, testing::Channel};
+use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+use tonic::{Code, Request, Status};
+
+use crate::servicer::{EchoClient, Running, ask, builder};
+
+/// Whoever publishes a key set, over plain HTTP.
+struct Publisher {
+    address: SocketAddr,
+    set: Arc<Mutex<Value>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Publisher {
+    async fn start(set: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (set, asked) = (Arc::new(Mutex::new(set)), Arc::new(AtomicUsize::new(0)));
+        let (of_server, count) = (Arc::clone(&set), Arc::clone(&asked));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                let body = of_server.lock().expect("no panic").to_string();
+                let status = if body == "null" { "503 Service Unavailable" } else { "200 OK" };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Self { address, set, asked }
+    }
+
+    fn publish(&self, set: Value) {
+        *self.set.lock().expect("no panic") = set;
+    }
+
+    async fn server(&self) -> Running {
+        let url = format!("http://{}/keys", self.address);
+        Running::start(json!({"auth": {"mode": "required", "jwks_url": url}})).await
+    }
+}
+
+/// A set of shared secrets by id; `c2VjcmV0…` is base64 for bytes nobody has to know.
+fn set(ids: &[&str]) -> Value {
+    let keys: Vec<_> = ids.iter().map(|id| json!({"kty": "oct", "kid": id, "k": secret(id)})).collect();
+    json!({"keys": keys})
+}
+
+fn secret(id: &str) -> String {
+    format!("c2VjcmV0{id}c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
+}
+
+async fn call(channel: &Channel, key: &str) -> Result<String, Status> {
+    let header = Header { kid: Some(key.to_owned()), ..Header::default() };
+    let claims = json!({"sub": format!("user of {key}"), "exp": get_current_timestamp() + 600});
+    let encoding = EncodingKey::from_base64_secret(&format!("{}=", secret(key)))
+        .or_else(|_| EncodingKey::from_base64_secret(&secret(key)));
+    let token = encode(&header, &claims, &encoding.expect("a key")).expect("a token");
+    let mut request = Request::new(ask("a"));
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("a value"));
+    let answer = EchoClient::new(channel.clone()).unary(request).await?;
+    Ok(answer.into_inner().principal)
+}
+
+#[tokio::test]
+async fn a_key_that_was_published_meanwhile_is_fetched_once() {
+    let publisher = Publisher::start(set(&["aaaa"])).await;
+    let running = publisher.server().await;
+    let channel = running.channel().await;
+    assert_eq!(call(&channel, "aaaa").await.expect("known"), "user of aaaa");
+    assert_eq!(publisher.asked.load(Ordering::SeqCst), 1);
+    // Fetched just now: whoever makes keys up cannot make us ask again and again.
+    for _ in 0..5 {
+        assert_eq!(call(&channel, "xxxx").await.expect_err("unknown").code(), Code::Unauthenticated);
+    }
+    assert_eq!(publisher.asked.load(Ordering::SeqCst), 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn without_any_keys_nothing_is_said_about_tokens() {
+    let publisher = Publisher::start(Value::Null).await;
+    let running = publisher.server().await;
+    let status = call(&running.channel().await, "aaaa").await.expect_err("no keys");
+    assert_eq!(status.code(), Code::Unavailable);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_server_in_memory_fetches_when_the_first_token_comes() {
+    let publisher = Publisher::start(set(&["aaaa"])).await;
+    let url = format!("http://{}/keys", publisher.address);
+    let config = serde_json::from_value(json!({"auth": {"mode": "required", "jwks_url": url}}));
+    let server = builder(config.expect("settings"), Environment::Development).0.build().expect("a server");
+    let memory = hive_grpc_kit::testing::InMemory::start(server).await.expect("a connection");
+    publisher.publish(set(&["aaaa", "bbbb"]));
+    assert_eq!(call(&memory.channel, "bbbb").await.expect("fetched"), "user of bbbb");
+    memory.end().await.expect("no panic");
+}
+
+#[test]
+fn the_place_is_checked_before_anything_is_opened() {
+    for (url, environment, problem) in [
+        ("http://idp/keys", Environment::Production, "it must be https in production"),
+        ("idp", Environment::Development, "it must be like https://host/path"),
+    ] {
+        let config = serde_json::from_value(json!({"auth": {"mode": "required", "jwks_url": url}}));
+        let error = builder(config.expect("settings"), environment).0.build().expect_err(url).to_string();
+        assert_eq!(error, format!("GRPC__SERVER__AUTH__JWKS_URL cannot be used: {problem}"));
+    }
+}
