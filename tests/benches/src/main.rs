@@ -26,7 +26,9 @@ fn main() {
     }
     let mut report = Report::default();
     report.add("disk", "flushes of one page", disk::flushes_per_second(), "/s, the floor of every commit");
-    for name in ["validation", "generation", "life", "run", "start", "serving", "postgres", "writes"] {
+    for name in
+        ["validation", "generation", "life", "run", "start", "serving", "postgres", "million", "writes"]
+    {
         if name.contains(&wanted) {
             match name {
                 "validation" => validation::measure(&mut report),
@@ -35,6 +37,7 @@ fn main() {
                 "run" => run::measure(&mut report),
                 "start" => start::measure(&mut report),
                 "serving" => runtime.block_on(serving::measure(&mut report, "serving", None, &call)),
+                "million" => runtime.block_on(serving::at_scale(&mut report)),
                 "writes" => runtime.block_on(writes::measure(&mut report)),
                 _ => runtime.block_on(serving::on_postgres(&mut report, &call)),
             }

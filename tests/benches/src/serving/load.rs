@@ -59,9 +59,18 @@ impl Slice {
 
 /// Of the calls of all slices.
 pub(crate) fn p99_ms(slices: &[Slice]) -> f64 {
+    percentile_ms(slices, 99)
+}
+
+/// Of the calls of all slices.
+pub(crate) fn median_ms(slices: &[Slice]) -> f64 {
+    percentile_ms(slices, 50)
+}
+
+fn percentile_ms(slices: &[Slice], percent: usize) -> f64 {
     let mut all: Vec<Duration> = slices.iter().flat_map(|slice| &slice.latencies).copied().collect();
     all.sort_unstable();
-    all.get(all.len() * 99 / 100).map_or(0.0, |latency| latency.as_secs_f64() * 1_000.0)
+    all.get(all.len() * percent / 100).map_or(0.0, |latency| latency.as_secs_f64() * 1_000.0)
 }
 
 /// Calls one server.
@@ -90,6 +99,16 @@ impl Caller {
         if call == Call::Update {
             self.fresh = Arc::new(self.create_many(FRESH).await);
         }
+    }
+
+    /// Creates so many more tickets; any of them may be asked for.
+    pub(crate) async fn grow(&mut self, count: usize) {
+        let parts = CONNECTIONS * 2;
+        let mut all = self.stock.to_vec();
+        for ids in join_all((0..parts).map(|_| self.create_many(count / parts))).await {
+            all.extend(ids);
+        }
+        self.stock = Arc::new(all);
     }
 
     async fn create_many(&self, count: usize) -> Vec<String> {
