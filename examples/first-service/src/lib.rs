@@ -1,5 +1,7 @@
-//! A service with the whole stack around it, in two files: the contract's code here, what it does in `servicer`.
+//! A service with the whole stack around it, and a caller of it: the contract's code here, what it does in
+//! `servicer`, how it is called in `caller`.
 
+pub mod caller;
 pub mod servicer;
 
 pub mod proto {

@@ -1,9 +1,11 @@
 //! The guide says what the files say, and the service does what the guide says.
 
+use first_service::caller::name_of;
 use first_service::proto::my_service_client::MyServiceClient;
 use first_service::proto::my_service_server::MyServiceServer;
 use first_service::proto::{DESCRIPTOR, GetResourceRequest, ListResourcesRequest};
 use first_service::servicer::Servicer;
+use hive_grpc_kit::drain::Shutdown;
 use hive_grpc_kit::server::builder::ServerBuilder;
 use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::servicer;
@@ -40,6 +42,7 @@ fn every_block_of_the_guide_is_its_file() {
             "Cargo.toml",
             "build.rs",
             "proto/myservice/service.proto",
+            "src/caller.rs",
             "src/lib.rs",
             "src/main.rs",
             "src/servicer.rs"
@@ -84,4 +87,26 @@ async fn the_service_answers_as_the_guide_says() {
     }
     assert_eq!(ids, ["1", "2"]);
     assert_eq!(client.list_resources(list(-1)).await.expect_err("negative").code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn the_service_is_called_as_the_guide_says() {
+    let servicer = Servicer::new([("123", "a resource")]);
+    let config = Config::default();
+    let server = ServerBuilder::new(config.clone(), Environment::Development)
+        .register(servicer!(MyServiceServer, servicer, &config), DESCRIPTOR)
+        .build()
+        .expect("a server");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let shutdown = Shutdown::new();
+    let serving = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { server.serve(listener, &shutdown).await }
+    });
+    assert_eq!(name_of(&url, "123").await.expect("a name"), "a resource");
+    assert!(name_of(&url, "").await.expect_err("no id").to_string().contains("id"));
+    assert!(name_of("not a url", "123").await.is_err());
+    shutdown.drain();
+    assert_eq!(serving.await.expect("no panic").cut_off, 0);
 }
