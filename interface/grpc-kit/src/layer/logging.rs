@@ -27,17 +27,24 @@ use crate::{
 /// Adds [`Logging`] to a stack.
 #[derive(Clone, Debug)]
 pub struct LoggingLayer {
+    shared: Arc<Shared>,
+}
+
+/// What all calls share, behind one reference: each one more is counted up and down by every call on every core.
+#[derive(Debug)]
+struct Shared {
     methods: Arc<Methods>,
     log: Option<AccessLog>,
     /// Of the calls that succeed, one in so many is logged.
     sample: u32,
-    succeeded: Arc<AtomicU32>,
+    succeeded: AtomicU32,
 }
 
 impl LoggingLayer {
     /// Logs every failed call and one in `sample` of the others; nothing without a log.
     pub fn new(methods: Arc<Methods>, log: Option<AccessLog>, sample: u32) -> Self {
-        Self { methods, log, sample: sample.max(1), succeeded: Arc::default() }
+        let shared = Shared { methods, log, sample: sample.max(1), succeeded: AtomicU32::new(0) };
+        Self { shared: Arc::new(shared) }
     }
 }
 
@@ -45,7 +52,7 @@ impl<S> Layer<S> for LoggingLayer {
     type Service = Logging<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Logging { inner, layer: self.clone() }
+        Logging { inner, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -53,7 +60,7 @@ impl<S> Layer<S> for LoggingLayer {
 #[derive(Clone, Debug)]
 pub struct Logging<S> {
     inner: S,
-    layer: LoggingLayer,
+    shared: Arc<Shared>,
 }
 
 impl<S, B, RB> Service<Request<B>> for Logging<S>
@@ -71,8 +78,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let call = Call::enter(&mut request, &self.layer.methods);
-        let line = Line { call, layer: self.layer.clone() };
+        let call = Call::enter(&mut request, &self.shared.methods);
+        let line = Line { call, shared: Arc::clone(&self.shared) };
         ResponseFuture::new(self.inner.call(request), line)
     }
 }
@@ -81,15 +88,15 @@ where
 #[derive(Debug)]
 pub struct Line {
     call: Arc<Call>,
-    layer: LoggingLayer,
+    shared: Arc<Shared>,
 }
 
 impl Observer for Line {
     fn ended(&mut self, code: Code) {
-        let Some(log) = &self.layer.log else { return };
+        let Some(log) = &self.shared.log else { return };
         if code == Code::Ok
-            && self.layer.sample > 1
-            && !self.layer.succeeded.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.layer.sample)
+            && self.shared.sample > 1
+            && !self.shared.succeeded.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.shared.sample)
         {
             return;
         }
