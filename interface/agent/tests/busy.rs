@@ -1,5 +1,7 @@
 //! What an agent does when a ticket it is busy with is dispatched to it again.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a test panics")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
