@@ -93,6 +93,12 @@ impl Error {
         Error { effect: Effect::Unknown, source: Some(source.into()), ..error }
     }
 
+    /// The same error, where something else of the same request has happened already.
+    #[must_use]
+    pub fn after_effect(self) -> Self {
+        Error { effect: Effect::Unknown, ..self }
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

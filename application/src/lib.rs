@@ -13,6 +13,7 @@
 //! 2. A suite in `tests/contract`, stamped for every adapter.
 //! 3. An adapter crate under `infrastructure`; the composition root wires it.
 
+pub mod backoff;
 pub mod clock;
 pub mod context;
 pub mod error;

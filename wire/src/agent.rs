@@ -13,6 +13,9 @@ use hive_domain::time::Timestamp;
 use hive_proto::grpc::neural_hive::service_registry as wire;
 use wire::agent_change_event::EventType;
 
+/// The call metadata that may carry the token of an earlier registration.
+pub const REGISTRATION_TOKEN: &str = "registration-token";
+
 /// Whole seconds, rounded down.
 pub fn seconds(at: Timestamp) -> i64 {
     at.millis().div_euclid(1_000)

@@ -14,12 +14,17 @@ pub const ERROR_DOMAIN: &str = "hive";
 /// In the metadata of `google.rpc.ErrorInfo`: `unknown` when a failed write may have happened.
 const EFFECT: &str = "effect";
 const UNKNOWN_EFFECT: &str = "unknown";
+/// As servers say it of calls that they refuse before anything happens.
+const NO_EFFECT: &str = "none";
+
+/// The reason of a call whose message is above a server's limit.
+const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
 
 /// Every reason a use case gives. One that is not here arrives as the word of its kind.
 #[rustfmt::skip]
 const REASONS: &[&str] = &[
     "AGENT_ID_HELD", "ALREADY_SUPERVISED", "FLOW_NOT_OPEN", "INTERNAL", "INVALID_FIELD", "INVALID_TRANSITION",
-    "NOT_FOUND", "NOT_YOURS", "RETRIES_EXHAUSTED", "STALE_EPOCH", "TICKET_CONTENDED", "TICKET_EXISTS",
+    "MESSAGE_TOO_LARGE", "NOT_FOUND", "NOT_YOURS", "RETRIES_EXHAUSTED", "STALE_EPOCH", "TICKET_CONTENDED", "TICKET_EXISTS",
     "TICKET_NOT_ACTIVE", "TICKET_SCOPE", "TOO_MANY_AGENTS", "TOO_MANY_WATCHES", "TOO_MANY_WRITERS", "UNAVAILABLE",
 ];
 
@@ -90,34 +95,43 @@ pub fn to_status(error: Error) -> Status {
 }
 
 /// The error behind a status, as it was in the process that sent it. Where the call never came to that process, or its
-/// answer was lost on the way, `what` is unavailable; so it is when it took too long.
+/// answer was lost on the way, `what` is unavailable; so it is when it took too long, and when that process cannot answer
+/// for a reason of its own, such as a defect or a secret it does not share: that is mended there and never a defect here.
 pub fn from_status(what: &'static str, status: Status) -> Error {
     if let Some(error) = told(&status) {
         return error;
     }
+    let info = status.get_details_error_info();
+    let effect = info.as_ref().and_then(|info| match info.metadata.get(EFFECT)?.as_str() {
+        UNKNOWN_EFFECT => Some(Effect::Unknown),
+        NO_EFFECT => Some(Effect::None),
+        _ => None,
+    });
     let kind = match status.code() {
-        _ if status.source().is_some() || was_not_ready(&status) => ErrorKind::Unavailable,
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => ErrorKind::Unavailable,
-        Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,
-        Code::NotFound => ErrorKind::NotFound,
-        Code::AlreadyExists => ErrorKind::AlreadyExists,
-        Code::FailedPrecondition => ErrorKind::FailedPrecondition,
-        Code::Aborted => ErrorKind::Aborted,
-        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::PermissionDenied,
-        Code::ResourceExhausted => ErrorKind::ResourceExhausted,
-        Code::Ok | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
-            ErrorKind::Internal
+        _ if status.source().is_some() || was_not_ready(&status) => None,
+        Code::InvalidArgument | Code::OutOfRange => Some(ErrorKind::InvalidArgument),
+        Code::NotFound => Some(ErrorKind::NotFound),
+        Code::AlreadyExists => Some(ErrorKind::AlreadyExists),
+        Code::FailedPrecondition => Some(ErrorKind::FailedPrecondition),
+        Code::Aborted => Some(ErrorKind::Aborted),
+        Code::ResourceExhausted if info.is_some_and(|info| info.reason == MESSAGE_TOO_LARGE) => {
+            // It is as large the next time.
+            let (kind, effect) = (ErrorKind::InvalidArgument, effect.unwrap_or(Effect::None));
+            return Error::told(kind, MESSAGE_TOO_LARGE, status.message(), None, effect);
         }
+        Code::ResourceExhausted => Some(ErrorKind::ResourceExhausted),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => None,
+        Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => None,
+        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => None,
     };
-    match kind {
-        ErrorKind::Unavailable if never_sent(&status) => Error::unavailable(what, status, Effect::None),
-        ErrorKind::Unavailable => Error::unavailable(what, status, Effect::Unknown),
-        ErrorKind::Internal => Error::internal(status),
-        kind => Error::new(kind, word(kind), status.message()),
-    }
+    let Some(kind) = kind else {
+        let effect = effect.unwrap_or(if never_begun(&status) { Effect::None } else { Effect::Unknown });
+        return Error::unavailable(what, status, effect);
+    };
+    Error::told(kind, word(kind), status.message(), None, effect.unwrap_or(Effect::None))
 }
 
-/// What our own servicers say of an error.
+/// What our own use cases say of an error, unless it is a defect of theirs.
 fn told(status: &Status) -> Option<Error> {
     let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN)?;
     let kind = KINDS.into_iter().find(|kind| code(*kind) == status.code())?;
@@ -134,9 +148,11 @@ fn was_not_ready(status: &Status) -> bool {
     status.code() == Code::Unknown && status.message().starts_with("Service was not ready")
 }
 
-/// Whether the call failed before there was a connection to send it on.
-fn never_sent(status: &Status) -> bool {
-    if was_not_ready(status) {
+/// Whether the call failed before there was a connection to send it on, or before it came to a use case.
+fn never_begun(status: &Status) -> bool {
+    let refused =
+        matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented);
+    if was_not_ready(status) || (refused && status.source().is_none()) {
         return true;
     }
     let mut cause = status.source();
@@ -149,7 +165,8 @@ fn never_sent(status: &Status) -> bool {
     false
 }
 
-const KINDS: [ErrorKind; 9] = [
+/// The kinds that an error keeps on its way from another process.
+const KINDS: [ErrorKind; 8] = [
     ErrorKind::InvalidArgument,
     ErrorKind::NotFound,
     ErrorKind::AlreadyExists,
@@ -158,7 +175,6 @@ const KINDS: [ErrorKind; 9] = [
     ErrorKind::PermissionDenied,
     ErrorKind::ResourceExhausted,
     ErrorKind::Unavailable,
-    ErrorKind::Internal,
 ];
 
 /// The reason of an error whose own is not known.
@@ -191,7 +207,7 @@ mod tests {
             Error::new(ErrorKind::ResourceExhausted, "TOO_MANY_WRITERS", "full"),
             Error::unavailable("the ticket store", "gone", Effect::Unknown),
             Error::unavailable("the ticket store", "gone", Effect::None),
-            Error::internal("secret"),
+            Error::told(ErrorKind::InvalidArgument, "MESSAGE_TOO_LARGE", "large", None, Effect::Unknown),
         ];
         for error in errors {
             let back = from_status("the tickets", status(&error));
@@ -220,6 +236,49 @@ mod tests {
         for status in [broken, Status::deadline_exceeded("late"), Status::unavailable("draining")] {
             let error = from_status("the tickets", status);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_neighbour_is_never_a_defect_of_ours() {
+        let defect = from_status("the tickets", status(&Error::internal("secret")));
+        assert_eq!((defect.kind(), defect.effect()), (ErrorKind::Unavailable, Effect::Unknown));
+        for (code, effect) in [
+            (Code::Unauthenticated, Effect::None),
+            (Code::PermissionDenied, Effect::None),
+            (Code::Unimplemented, Effect::None),
+            (Code::Internal, Effect::Unknown),
+            (Code::Unknown, Effect::Unknown),
+            (Code::DataLoss, Effect::Unknown),
+        ] {
+            let error = from_status("the tickets", Status::new(code, "a text"));
+            assert_eq!((error.is_transient(), error.effect()), (true, effect), "{code:?}");
+        }
+    }
+
+    /// A status as the server's layers make it, before or after a use case.
+    fn of_the_server(code: Code, reason: &str, effect: &str) -> Status {
+        let metadata = HashMap::from([("effect".to_owned(), effect.to_owned())]);
+        let details = ErrorDetails::with_error_info(reason, "a.Service", metadata);
+        Status::with_error_details(code, "a text", details)
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_so_the_next_time() {
+        let status = of_the_server(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "none");
+        let error = from_status("the tickets", status);
+        assert_eq!((error.kind(), error.reason()), (ErrorKind::InvalidArgument, "MESSAGE_TOO_LARGE"));
+        let full = from_status("the tickets", of_the_server(Code::ResourceExhausted, "OVERLOADED", "none"));
+        assert!(full.is_transient());
+    }
+
+    #[test]
+    fn what_a_server_says_of_the_effect_counts() {
+        for (text, effect) in [("none", Effect::None), ("unknown", Effect::Unknown)] {
+            for code in [Code::Unavailable, Code::ResourceExhausted] {
+                let error = from_status("the tickets", of_the_server(code, "A_REASON", text));
+                assert_eq!(error.effect(), effect, "{code:?}");
+            }
         }
     }
 

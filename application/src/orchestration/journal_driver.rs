@@ -23,6 +23,7 @@ use super::{
     Dependencies, SPAN_TARGET, allocate_agents, consolidate_results, flow_view, generate_tickets,
     publish_tickets,
 };
+use crate::backoff::Backoff;
 use crate::error::{Error, chain};
 
 /// Changes taken in at once.
@@ -30,6 +31,8 @@ const CHUNK: usize = 256;
 /// Milliseconds to wait after the first failed attempt; doubles with each further one.
 const FIRST_WAIT_MS: i64 = 100;
 const LONGEST_WAIT_MS: i64 = 10_000;
+/// Milliseconds after which an attempt did not fail at once.
+const HELD_OUT_MS: i64 = 60_000;
 /// Milliseconds after which agents are looked for again when the registry was away.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
@@ -51,17 +54,21 @@ impl JournalDriver {
     /// Runs a flow to its end and hands back its result, that of C5. As long as something needed is away it waits and
     /// takes the flow up again; any other error is for the caller.
     pub async fn execute(&self, workflow_id: &WorkflowId) -> Result<Json, Error> {
-        let mut wait_ms = FIRST_WAIT_MS;
+        let clock = &self.dependencies.clock;
+        let mut backoff = Backoff::new(FIRST_WAIT_MS, LONGEST_WAIT_MS, workflow_id);
         loop {
+            let began_at = clock.now();
             let error = match self.attempt(workflow_id).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) if error.is_transient() => error,
                 Err(error) => return Err(error),
             };
+            if clock.now().since(began_at) > HELD_OUT_MS {
+                backoff.reset();
+            }
+            let wait_ms = backoff.wait_ms();
             tracing::warn!(workflow.id = %workflow_id, error = chain(&error), "flow {workflow_id} waits {wait_ms} ms");
-            let wake_at = self.dependencies.clock.now().plus_ms(wait_ms);
-            self.dependencies.timer.sleep_until(wake_at).await;
-            wait_ms = (wait_ms * 2).min(LONGEST_WAIT_MS);
+            self.dependencies.timer.sleep_until(clock.now().plus_ms(wait_ms)).await;
         }
     }
 

@@ -22,7 +22,7 @@ mod watch_tickets;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use hive_domain::ids::TicketId;
+use hive_domain::ids::{AgentId, TicketId};
 use hive_domain::tickets::{Ticket, TicketChange};
 
 pub use amend_ticket::{AmendTicket, AmendTicketCommand};
@@ -114,15 +114,20 @@ impl Tickets {
         self.log.end().await
     }
 
-    /// How far `consumer` came in the log; 0 for a new one.
-    pub async fn committed(&self, consumer: &str) -> Result<u64, Error> {
-        self.log.committed(consumer).await
+    /// How far an agent came in the log; 0 for a new one.
+    pub async fn committed(&self, agent_id: &AgentId) -> Result<u64, Error> {
+        self.log.committed(&consumer(agent_id)).await
     }
 
-    /// Remembers how far `consumer` came in the log.
-    pub async fn commit(&self, consumer: &str, offset: u64) -> Result<(), Error> {
-        self.log.commit(consumer, offset).await
+    /// Remembers how far an agent came in the log.
+    pub async fn commit(&self, agent_id: &AgentId, offset: u64) -> Result<(), Error> {
+        self.log.commit(&consumer(agent_id), offset).await
     }
+}
+
+/// The name under which an agent's place in the log is remembered.
+fn consumer(agent_id: &AgentId) -> String {
+    format!("agent:{agent_id}")
 }
 
 impl std::fmt::Debug for Tickets {

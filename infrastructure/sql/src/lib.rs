@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`Config`], `database` | where a database lies |
 //! | `engine` | the two engines: pools, schema, failures; how far an outbox can be read where several write |
+//! | [`Exclusive`] | what one of several processes may do alone |
 //! | `writer` | the one writing connection: commits whatever waited together |
 //! | `statement` | SQLite: statements over many rows whose text stays the same |
 //! | `tickets` | tickets, their history, and the outbox read as a log |
@@ -24,6 +25,7 @@
 
 mod database;
 mod engine;
+mod exclusive;
 mod failure;
 mod json;
 mod orchestration;
@@ -33,6 +35,7 @@ mod tickets;
 mod writer;
 
 pub use database::{Config, InvalidUrl, Place, Server};
+pub use exclusive::Exclusive;
 pub use orchestration::OrchestrationDatabase;
 pub use registry::RegistryDatabase;
 pub use tickets::TicketDatabase;

@@ -1,12 +1,14 @@
 //! The loop of an agent.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::{BoxStream, FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
+use hive_application::backoff::Backoff;
 use hive_application::clock::{Clock, Timer};
 use hive_application::error::{Error, ErrorKind, chain};
 use hive_application::registry::RegistryDesk;
@@ -24,7 +26,7 @@ const HEARTBEAT_MS: i64 = 30_000;
 /// Milliseconds before something that got no answer is tried again; doubles with each further time.
 const FIRST_WAIT_MS: i64 = 50;
 const LONGEST_WAIT_MS: i64 = 5_000;
-/// Milliseconds before the ticket log is followed again after it failed.
+/// Milliseconds before the ticket log is followed again after it failed; doubles until it tells something.
 const LOG_AWAY_MS: i64 = 200;
 
 /// Who an agent is.
@@ -76,9 +78,11 @@ struct Work {
     steps: Steps,
     /// The ticket log; nothing while it is away.
     changes: Option<Changes>,
-    /// Tickets it is taking or working on. The log may tell of a dispatch that is past and of the one after it: one
-    /// piece of work is enough for both.
-    tickets: HashSet<TicketId>,
+    /// Grows while the log is away, also while it can be opened but tells nothing.
+    away: Backoff,
+    /// Tickets it is taking or working on, each with the newest dispatch that was heard of meanwhile. That one may be a
+    /// new try, such as after a timeout: it is taken when what is in hand is over, and refused if it is past by then.
+    tickets: HashMap<TicketId, Option<Arc<TicketChange>>>,
     committing: bool,
     end: End,
 }
@@ -116,7 +120,8 @@ impl Agent {
             figures: Figures::default(),
             steps: Steps::new(),
             changes: None,
-            tickets: HashSet::new(),
+            away: Backoff::new(LOG_AWAY_MS, LONGEST_WAIT_MS, &self.config.agent_id),
+            tickets: HashMap::new(),
             committing: false,
             end: End::Open,
         };
@@ -145,14 +150,18 @@ impl Agent {
             };
             match change {
                 None => {}
-                Some(Some(Ok(change))) => self.consider(&mut work, change),
+                Some(Some(Ok(change))) => {
+                    work.away.reset();
+                    self.consider(&mut work, change);
+                }
                 Some(Some(Err(error))) if !error.is_transient() => return Err(error),
                 Some(gone) => {
                     let error = gone.and_then(Result::err);
                     let cause = error.as_ref().map_or_else(|| "it ended".to_owned(), |error| chain(error));
                     tracing::warn!(agent.id = %self.config.agent_id, error = cause, "the ticket log is away");
                     work.changes = None;
-                    work.steps.push(self.clone().follow_again(work.offsets.seen()).boxed());
+                    let wait_ms = work.away.wait_ms();
+                    work.steps.push(self.clone().follow_again(work.offsets.seen(), wait_ms).boxed());
                 }
             }
             if !work.committing
@@ -167,29 +176,45 @@ impl Agent {
 
     /// Follows the log from `after`, as soon as it can be reached.
     async fn follow(self, after: u64) -> Result<Step, Error> {
-        let mut wait_ms = FIRST_WAIT_MS;
+        let mut backoff = self.backoff();
         loop {
             match self.tickets.watch(&self.config.agent_id, after).await {
-                Err(error) if error.is_transient() => self.wait(&mut wait_ms).await,
+                Err(error) if error.is_transient() => self.wait(&mut backoff, &error).await,
                 answer => return answer.map(Step::Followed),
             }
         }
     }
 
-    async fn follow_again(self, after: u64) -> Result<Step, Error> {
-        self.timer.sleep_until(self.clock.now().plus_ms(LOG_AWAY_MS)).await;
+    async fn follow_again(self, after: u64, wait_ms: i64) -> Result<Step, Error> {
+        self.timer.sleep_until(self.clock.now().plus_ms(wait_ms)).await;
         self.follow(after).await
     }
 
     /// A change of a ticket that is allocated to this agent.
     fn consider(&self, work: &mut Work, change: Arc<TicketChange>) {
-        let ticket_id = &change.ticket.content.ticket_id;
-        let dispatched = change.event.action == TicketAction::Dispatched;
-        if dispatched && work.tickets.insert(ticket_id.clone()) {
-            work.offsets.begin(change.offset);
+        if change.event.action != TicketAction::Dispatched {
+            return work.offsets.done(change.offset);
+        }
+        work.offsets.begin(change.offset);
+        match work.tickets.entry(change.ticket.content.ticket_id.clone()) {
+            Entry::Vacant(free) => {
+                free.insert(None);
+                work.steps.push(self.clone().take(change).boxed());
+            }
+            Entry::Occupied(mut busy) => {
+                if let Some(older) = busy.insert(Some(change)) {
+                    work.offsets.done(older.offset);
+                }
+            }
+        }
+    }
+
+    /// Nothing of the ticket is in hand any more: takes what was dispatched meanwhile.
+    fn release(&self, work: &mut Work, ticket_id: &TicketId) {
+        let again = work.tickets.remove(ticket_id).flatten().filter(|_| work.end == End::Open);
+        if let Some(change) = again {
+            work.tickets.insert(ticket_id.clone(), None);
             work.steps.push(self.clone().take(change).boxed());
-        } else {
-            work.offsets.done(change.offset);
         }
     }
 
@@ -199,11 +224,11 @@ impl Agent {
                 work.offsets.done(offset);
                 match taken {
                     Some(ticket) => work.steps.push(self.clone().work(ticket).boxed()),
-                    None => drop(work.tickets.remove(&ticket_id)),
+                    None => self.release(work, &ticket_id),
                 }
             }
             Step::Finished { ticket_id, succeeded, duration_ms } => {
-                work.tickets.remove(&ticket_id);
+                self.release(work, &ticket_id);
                 work.figures.count(succeeded, duration_ms, self.clock.now());
             }
             Step::Committed => work.committing = false,
@@ -251,7 +276,7 @@ impl Agent {
         status: TicketStatus,
         report: Report,
     ) -> Result<Option<TicketSnapshot>, Error> {
-        let mut wait_ms = FIRST_WAIT_MS;
+        let mut backoff = self.backoff();
         loop {
             match self.tickets.report(ticket_id, status, report.clone()).await {
                 Ok(ticket) => return Ok(Some(ticket)),
@@ -260,7 +285,7 @@ impl Agent {
                     tracing::debug!(ticket.id = %ticket_id, error, "report on ticket {ticket_id} refused");
                     return Ok(None);
                 }
-                Err(error) if error.is_transient() => self.wait(&mut wait_ms).await,
+                Err(error) if error.is_transient() => self.wait(&mut backoff, &error).await,
                 Err(error) => return Err(error),
             }
         }
@@ -305,9 +330,14 @@ impl Agent {
         self.heartbeat(telemetry).await.map(|_| Step::Closed)
     }
 
-    async fn wait(&self, wait_ms: &mut i64) {
-        self.timer.sleep_until(self.clock.now().plus_ms(*wait_ms)).await;
-        *wait_ms = (*wait_ms * 2).min(LONGEST_WAIT_MS);
+    fn backoff(&self) -> Backoff {
+        Backoff::new(FIRST_WAIT_MS, LONGEST_WAIT_MS, &self.config.agent_id)
+    }
+
+    async fn wait(&self, backoff: &mut Backoff, error: &Error) {
+        let (agent_id, wait_ms) = (&self.config.agent_id, backoff.wait_ms());
+        tracing::debug!(agent.id = %agent_id, error = chain(error), "no answer; again in {wait_ms} ms");
+        self.timer.sleep_until(self.clock.now().plus_ms(wait_ms)).await;
     }
 }
 

@@ -1,17 +1,18 @@
-//! What goes on beside the work itself. None of it ends unnoticed: what waiting helps against begins anew, what it does
-//! not ends the process.
+//! What goes on beside the work itself. None of it ends unnoticed: what fails begins anew, and a defect ends the process.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hive_application::error::{Error, chain};
+use hive_application::backoff::Backoff;
+use hive_application::error::{Error, ErrorKind, chain};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Wait before a task begins anew; doubles each time, up to the longest.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const FIRST_WAIT_MS: i64 = 50;
+const LONGEST_WAIT_MS: i64 = 10_000;
 /// A task that held out that long did not fail at once.
 const HELD_OUT: Duration = Duration::from_secs(60);
 
@@ -23,34 +24,41 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Is told whenever a task failed in a way that waiting helps against.
+    /// Is told whenever a task failed and begins anew.
     pub(crate) fn failed(&self) -> Arc<Notify> {
         Arc::clone(&self.failed)
     }
 
-    /// Keeps a task going. `begin` is told whether it begins anew.
+    /// Keeps a task going. `begin` is told whether it begins anew. Anything but a defect may be mended elsewhere, such as
+    /// what a neighbour refuses, and is tried again.
     pub(crate) fn keep<F>(&mut self, name: &'static str, mut begin: impl FnMut(bool) -> F + Send + 'static)
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
         let failed = Arc::clone(&self.failed);
+        // Not the same in two processes either.
+        let mut backoff = Backoff::new(FIRST_WAIT_MS, LONGEST_WAIT_MS, &RandomState::new().hash_one(name));
         self.tasks.spawn(async move {
-            let (mut wait, mut again) = (FIRST_WAIT, false);
+            let mut again = false;
             loop {
                 let began = Instant::now();
                 match begin(again).await {
                     Ok(()) => tracing::debug!("{name} ended and begins anew"),
-                    Err(error) if error.is_transient() => {
-                        tracing::warn!(error = chain(&error), "{name} failed and begins anew");
+                    Err(error) if error.kind() == ErrorKind::Internal => return error,
+                    Err(error) => {
+                        tracing::warn!(
+                            reason = error.reason(),
+                            error = chain(&error),
+                            "{name} failed and begins anew"
+                        );
                         failed.notify_one();
                     }
-                    Err(error) => return error,
                 }
                 if began.elapsed() > HELD_OUT {
-                    wait = FIRST_WAIT;
+                    backoff.reset();
                 }
-                tokio::time::sleep(wait).await;
-                (wait, again) = ((wait * 2).min(LONGEST_WAIT), true);
+                tokio::time::sleep(Duration::from_millis(backoff.wait_ms().unsigned_abs())).await;
+                again = true;
             }
         });
     }
@@ -74,12 +82,12 @@ impl Background {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use hive_application::error::{Effect, ErrorKind};
+    use hive_application::error::Effect;
 
     use super::*;
 
     #[tokio::test]
-    async fn a_task_begins_anew_until_nothing_helps() {
+    async fn a_task_begins_anew_until_there_is_a_defect() {
         let (begun, anew) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut background = Background::default();
         let counts = (Arc::clone(&begun), Arc::clone(&anew));
@@ -90,12 +98,13 @@ mod tests {
                 match number {
                     0 => Ok(()),
                     1 => Err(Error::unavailable("the store", "away", Effect::None)),
+                    2 => Err(Error::new(ErrorKind::PermissionDenied, "A_REASON", "a neighbour refuses")),
                     _ => Err(Error::internal("broken")),
                 }
             }
         });
         assert_eq!(background.failure().await.kind(), ErrorKind::Internal);
-        assert_eq!((begun.load(Ordering::Relaxed), anew.load(Ordering::Relaxed)), (3, 2));
+        assert_eq!((begun.load(Ordering::Relaxed), anew.load(Ordering::Relaxed)), (4, 3));
     }
 
     #[tokio::test]

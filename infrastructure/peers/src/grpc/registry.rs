@@ -17,9 +17,6 @@ use super::call::{Caller, Channel, MAX_MESSAGE};
 use super::stream::endless;
 use crate::discovery;
 
-/// The call metadata that carries the token of an earlier registration.
-const REGISTRATION_TOKEN: &str = "registration-token";
-
 /// The registry in another process.
 #[derive(Debug, Clone)]
 pub struct RemoteRegistry<C> {
@@ -83,7 +80,7 @@ impl<C: Channel> RegistryDesk for RemoteRegistry<C> {
         if let Claim::Token(token) = claim {
             let token =
                 token.reveal().parse().map_err(|_| Error::invalid("token", "is no text of a header"))?;
-            request.metadata_mut().insert(REGISTRATION_TOKEN, token);
+            request.metadata_mut().insert(agent::REGISTRATION_TOKEN, token);
         }
         agent::registration(self.caller.read(self.registry().register(request).await)?)
     }

@@ -64,9 +64,10 @@ fn batches(tickets: Vec<PlannedTicket>) -> Vec<Vec<ExecutionTicket>> {
 #[async_trait]
 impl<C: Channel> TicketGateway for RemoteTickets<C> {
     async fn create(&self, tickets: Vec<PlannedTicket>) -> Result<(), Error> {
-        for tickets in batches(tickets) {
+        for (number, tickets) in batches(tickets).into_iter().enumerate() {
             let request = self.caller.request(wire::CreatePlannedTicketsRequest { tickets });
-            self.caller.read(self.dispatch().create_planned_tickets(request).await)?;
+            let created = self.caller.read(self.dispatch().create_planned_tickets(request).await);
+            created.map_err(|error| if number == 0 { error } else { error.after_effect() })?;
         }
         Ok(())
     }

@@ -28,10 +28,6 @@ impl DeskPeer {
 /// Tickets looked at together.
 const PAGE: u64 = 500;
 
-fn consumer(agent_id: &AgentId) -> String {
-    format!("agent:{agent_id}")
-}
-
 #[async_trait]
 impl TicketDesk for DeskPeer {
     async fn watch(
@@ -75,10 +71,10 @@ impl TicketDesk for DeskPeer {
     }
 
     async fn committed(&self, agent_id: &AgentId) -> Result<u64, Error> {
-        self.tickets.committed(&consumer(agent_id)).await
+        self.tickets.committed(agent_id).await
     }
 
     async fn commit(&self, agent_id: &AgentId, offset: u64) -> Result<(), Error> {
-        self.tickets.commit(&consumer(agent_id), offset).await
+        self.tickets.commit(agent_id, offset).await
     }
 }

@@ -4,4 +4,4 @@ mod convert;
 mod events;
 mod service;
 
-pub use service::{REGISTRATION_TOKEN, RegistryService};
+pub use service::RegistryService;

@@ -17,9 +17,6 @@ use super::events::Events;
 use crate::caller::context;
 use crate::status::to_status;
 
-/// The call metadata that may carry the token of an earlier registration.
-pub const REGISTRATION_TOKEN: &str = "registration-token";
-
 /// Agents one answer lists at most: the contract has no pages.
 const MAX_LISTED: usize = 10_000;
 
@@ -47,7 +44,7 @@ impl RegistryService {
 }
 
 fn claim<T>(request: &Request<T>) -> Claim {
-    let token = request.metadata().get(REGISTRATION_TOKEN).and_then(|value| value.to_str().ok());
+    let token = request.metadata().get(agent::REGISTRATION_TOKEN).and_then(|value| value.to_str().ok());
     token.map_or(Claim::None, |token| Claim::Token(RegistrationToken::new(token)))
 }
 

@@ -70,11 +70,6 @@ fn agent_id(text: &str) -> Result<AgentId, Status> {
     AgentId::parse(text).map_err(invalid_id("agent_id")).map_err(to_status)
 }
 
-/// The name under which an agent's place in the log is remembered.
-fn consumer(text: &str) -> Result<String, Status> {
-    agent_id(text).map(|agent_id| format!("agent:{agent_id}"))
-}
-
 fn pages(tickets: Tickets, plan_id: PlanId) -> BoxStream<'static, Result<Vec<Ticket>, Error>> {
     let filter = TicketFilter { plan_id: Some(plan_id), ..TicketFilter::default() };
     let first = Some(TicketQuery { filter, offset: 0, limit: PAGE, after: None });
@@ -146,8 +141,8 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::GetOffsetRequest>,
     ) -> Result<Response<wire::Offset>, Status> {
-        let consumer = consumer(&request.get_ref().agent_id)?;
-        let offset = self.tickets.committed(&consumer).await.map_err(to_status)?;
+        let agent_id = agent_id(&request.get_ref().agent_id)?;
+        let offset = self.tickets.committed(&agent_id).await.map_err(to_status)?;
         Ok(Response::new(wire::Offset { offset }))
     }
 
@@ -157,7 +152,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
     ) -> Result<Response<wire::CommitOffsetResponse>, Status> {
         context(&request)?;
         let wire::CommitOffsetRequest { agent_id, offset } = request.into_inner();
-        self.tickets.commit(&consumer(&agent_id)?, offset).await.map_err(to_status)?;
+        self.tickets.commit(&self::agent_id(&agent_id)?, offset).await.map_err(to_status)?;
         Ok(Response::new(wire::CommitOffsetResponse {}))
     }
 }

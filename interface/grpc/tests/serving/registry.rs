@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use hive_application::context::CallContext;
-use hive_grpc::registry::{REGISTRATION_TOKEN, RegistryService};
+use hive_grpc::registry::RegistryService;
 use hive_proto::grpc::neural_hive::service_registry as wire;
+use hive_wire::agent::REGISTRATION_TOKEN;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use wire::agent_change_event::EventType;

@@ -100,7 +100,8 @@ impl Run<'_> {
         let (Some(tickets), Some(orchestration)) = (&hive.tickets, &hive.orchestration) else {
             return Err(Failure::Defect(Error::internal("a run has all roles")));
         };
-        let agents = Agents::hosted(hive, self.agents).await.map_err(|error| self.blame(error))?;
+        let agents =
+            Agents::hosted(hive, self.agents, background).await.map_err(|error| self.blame(error))?;
         agents.keep_going(background);
         hive.keep_going(self.settings, background);
         tokio::select! {

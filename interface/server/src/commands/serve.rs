@@ -100,7 +100,10 @@ impl Process<'_> {
     ) -> Result<(), Failure> {
         let (shutdown, drain) = (Shutdown::new(), plan.drain());
         let servers = plan.servers(hive, &self.metrics, background.failed(), &sockets)?;
-        let agents = self.agents(hive, &shutdown).await?;
+        let agents = tokio::select! {
+            agents = self.agents(hive, &shutdown, background) => agents?,
+            () = signals.stop() => return Ok(()),
+        };
         hive.keep_going(self.settings, background);
         hive.supervise(background);
         hive.count(background);
@@ -136,11 +139,17 @@ impl Process<'_> {
         }
     }
 
-    async fn agents(&self, hive: &Hive, shutdown: &Shutdown) -> Result<Agents, Failure> {
+    async fn agents(
+        &self,
+        hive: &Hive,
+        shutdown: &Shutdown,
+        background: &mut Background,
+    ) -> Result<Agents, Failure> {
         let Hosting { agents, name } = &self.hosting;
         let agents = if self.roles.has(Role::Agent) { *agents } else { 0 };
         if self.roles.has(Role::Registry) {
-            return Agents::hosted(hive, agents).await.map_err(|error| self.blame(error));
+            let hosted = Agents::hosted(hive, agents, background).await;
+            return hosted.map_err(|error| self.blame(error));
         }
         Agents::guests(hive, agents, name, &self.folder, &shutdown.draining())
     }

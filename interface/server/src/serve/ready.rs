@@ -60,6 +60,10 @@ pub(super) fn databases(hive: &Hive, reporters: &[HealthReporter]) -> Vec<Check>
             async move { flows.find(&WorkflowId::parse(NOBODY).map_err(Error::internal)?).await.map(drop) }
         };
         checks.push(check("orchestration", look, reporters));
+        if hive.supervision.is_shared() {
+            let sole = hive.supervision.clone();
+            checks.push(check("supervision", move || std::future::ready(sole.check()), reporters));
+        }
     }
     checks
 }

@@ -78,15 +78,25 @@ impl<S: Servicer> Service<Request<RequestBody>> for InCall<S> {
         Box::pin(async move {
             let drained = Box::pin(async move { draining.draining().await });
             let answer = answer.await;
-            Ok(answer.map(|body| Body::new(UntilDrained { body, drained: Some(drained) })))
+            Ok(answer.map(|body| Body::new(UntilDrained { body, state: Draining::NotYet(drained) })))
         })
     }
 }
 
+/// Frames that still go out after the drain began, of a body that always has another.
+const LAST_FRAMES: usize = 1_024;
+
 /// A body that ends when its server drains: with UNAVAILABLE, which tells the caller to go on elsewhere.
 struct UntilDrained {
     body: Body,
-    drained: Option<BoxFutureUnit>,
+    state: Draining,
+}
+
+enum Draining {
+    NotYet(BoxFutureUnit),
+    /// What is there already goes out first, at most so many frames.
+    Begun(usize),
+    Ended,
 }
 
 type BoxFutureUnit = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -99,18 +109,24 @@ impl HttpBody for UntilDrained {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.drained.is_none() {
-            return Poll::Ready(None);
+        let Self { body, state } = &mut *self;
+        if let Draining::NotYet(drained) = state
+            && drained.as_mut().poll(cx).is_ready()
+        {
+            *state = Draining::Begun(LAST_FRAMES);
         }
-        // What is there already goes out first.
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
+        match state {
+            Draining::NotYet(_) => return Pin::new(body).poll_frame(cx),
+            Draining::Begun(left) if *left > 0 => {
+                *left -= 1;
+                if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+                    return Poll::Ready(frame);
+                }
+            }
+            Draining::Begun(_) => {}
+            Draining::Ended => return Poll::Ready(None),
         }
-        let Some(drained) = &mut self.drained else { return Poll::Ready(None) };
-        if drained.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.drained = None;
+        *state = Draining::Ended;
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from(Code::Unavailable as i32));
         trailers.insert("grpc-message", HeaderValue::from_static("the server is shutting down"));
@@ -118,6 +134,44 @@ impl HttpBody for UntilDrained {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.drained.is_none() || self.body.is_end_stream()
+        matches!(self.state, Draining::Ended) || self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// Always has another frame.
+    struct Busy;
+
+    impl HttpBody for Busy {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_always_has_more_ends_when_the_server_drains() {
+        let state = Draining::NotYet(Box::pin(std::future::ready(())));
+        let mut body = UntilDrained { body: Body::new(Busy), state };
+        let mut frames = 0;
+        let trailers = loop {
+            match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.unwrap().unwrap().into_trailers() {
+                Ok(trailers) => break trailers,
+                Err(_) => frames += 1,
+            }
+            assert!(frames <= LAST_FRAMES);
+        };
+        assert_eq!(trailers["grpc-status"], "14");
+        assert!(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_none());
     }
 }

@@ -19,6 +19,7 @@ use hive_grpc_kit::drain::Draining;
 use tokio::sync::watch;
 
 use super::neighbours::Neighbours;
+use super::sole::Sole;
 use super::tokens::{self, Tokens};
 use super::{Ground, Hive};
 use crate::background::Background;
@@ -55,21 +56,29 @@ struct Host {
 /// Why an agent may have its id.
 #[derive(Clone)]
 enum Proof {
-    /// It lives beside the registry.
-    Host,
+    /// It lives beside the registry, in the one process that hosts agents there.
+    Host(Sole),
     /// It was given a token; it takes leave when the process ends.
     Tokens(Arc<Tokens>, Draining),
 }
 
 impl Agents {
     /// Registers `agent-1` to `agent-<count>` beside the registry. An agent that an earlier process hosted and this one
-    /// does not is let go, and its tickets return to the queue: nobody else could ever end them.
-    pub(crate) async fn hosted(hive: &Hive, count: u16) -> Result<Self, Error> {
+    /// does not is let go, and its tickets return to the queue: nobody else could ever end them. Waits while another
+    /// process hosts agents there.
+    pub(crate) async fn hosted(hive: &Hive, count: u16, background: &mut Background) -> Result<Self, Error> {
+        let alone = if count == 0 {
+            hive.hosting.is_free().await?
+        } else {
+            hive.hosting.keep(background);
+            hive.hosting.held().await;
+            true
+        };
         let present = watch::Sender::new(0);
         let ids = (1..=count).map(|number| AgentId::parse(&format!("agent-{number}")));
         let ids = ids.collect::<Result<Vec<_>, _>>().map_err(Error::internal)?;
         let registering = stream::iter(ids).map(|agent_id| {
-            let mut host = Host::new(agent_id, Proof::Host, hive, &present);
+            let mut host = Host::new(agent_id, Proof::Host(hive.hosting.clone()), hive, &present);
             async move {
                 host.registered = Some(host.register().await?);
                 Ok::<_, Error>(host)
@@ -77,7 +86,7 @@ impl Agents {
         });
         let hosts: Vec<Host> = registering.buffered(AT_A_TIME).try_collect().await?;
         let ours: HashSet<&AgentId> = hosts.iter().map(|host| &host.agent_id).collect();
-        if let (Some(registry), Some(_)) = (&hive.registry, &hive.tickets) {
+        if let (Some(registry), Some(_), true) = (&hive.registry, &hive.tickets, alone) {
             for agent in hosted_before(registry).await? {
                 if !ours.contains(&agent.agent_id) {
                     let released = leave(&hive.neighbours, &agent.agent_id, agent.epoch).await?;
@@ -148,14 +157,14 @@ impl Host {
         Host { agent_id, registered: None, proof, neighbours, ground, present: present.clone() }
     }
 
-    /// Works until something fails. An agent that the registry forgot, as after a long standstill of the machine,
-    /// registers again, which fences what it was before.
+    /// Works until something fails. An agent that the registry forgot, as after a long standstill of the machine, or that
+    /// was registered anew without it, registers again, which fences what it was before.
     fn run(&self, again: bool) -> BoxFuture<'static, Result<(), Error>> {
         let host = self.clone();
         Box::pin(async move {
             match host.work(again).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    tracing::warn!(agent.id = %host.agent_id, error = chain(&error), "an agent was forgotten");
+                Err(error) if error.kind() == ErrorKind::NotFound || error.reason() == "STALE_EPOCH" => {
+                    tracing::warn!(agent.id = %host.agent_id, error = chain(&error), "an agent is not known any more");
                     Ok(())
                 }
                 ended => ended,
@@ -164,13 +173,9 @@ impl Host {
     }
 
     async fn work(&self, again: bool) -> Result<(), Error> {
-        let Proof::Tokens(_, draining) = &self.proof else {
-            let known = self.registered.as_ref().filter(|_| !again);
-            let epoch = match known {
-                Some(registration) => registration.epoch,
-                None => self.register().await?.epoch,
-            };
-            return self.agent(epoch).execute(std::future::pending()).await;
+        let draining = match &self.proof {
+            Proof::Host(sole) => return sole.during(self.host(again)).await,
+            Proof::Tokens(_, draining) => draining,
         };
         let (mut begun, mut stop) = (draining.clone(), draining.clone());
         tokio::select! {
@@ -188,6 +193,15 @@ impl Host {
         std::future::pending().await
     }
 
+    async fn host(&self, again: bool) -> Result<(), Error> {
+        let known = self.registered.as_ref().filter(|_| !again);
+        let epoch = match known {
+            Some(registration) => registration.epoch,
+            None => self.register().await?.epoch,
+        };
+        self.agent(epoch).execute(std::future::pending()).await
+    }
+
     fn agent(&self, epoch: u64) -> Agent {
         let config = AgentConfig { agent_id: self.agent_id.clone(), epoch, max_concurrent: PLACES };
         let Neighbours { desk, registry, .. } = &self.neighbours;
@@ -198,7 +212,7 @@ impl Host {
     async fn register(&self) -> Result<Registration, Error> {
         let mut announcement = announcement(self.agent_id.as_str(), PLACES);
         let claim = match &self.proof {
-            Proof::Host => {
+            Proof::Host(_) => {
                 let (key, value) = HOSTING;
                 announcement.metadata.insert(key.to_owned(), value.to_owned());
                 Claim::Host
@@ -237,14 +251,20 @@ async fn hosted_before(registry: &Registry) -> Result<Vec<AgentSnapshot>, Error>
 }
 
 /// First the tickets, then the registration: interrupted in between, the next start finds the agent again.
-async fn leave(neighbours: &Neighbours, agent_id: &AgentId, epoch: u64) -> Result<usize, Error> {
-    let held = neighbours.desk.held(agent_id).await?;
-    for ticket_id in &held {
-        // Unsigned, so that neither a try is counted nor an epoch compared: the agent did nothing wrong.
-        neighbours.desk.report(ticket_id, TicketStatus::Pending, Report::default()).await?;
+async fn leave(neighbours: &Neighbours, agent_id: &AgentId, epoch: u64) -> Result<u64, Error> {
+    // Neither this nor what follows counts a try: the agent did nothing wrong.
+    let mut released = neighbours.gateway.fence(agent_id, epoch.saturating_add(1)).await?;
+    // What is left was dispatched to it and not taken.
+    for ticket_id in neighbours.desk.held(agent_id).await? {
+        match neighbours.desk.report(&ticket_id, TicketStatus::Pending, Report::default()).await {
+            Ok(_) => released += 1,
+            // Somebody else was faster, such as a timeout.
+            Err(error) if error.kind() == ErrorKind::FailedPrecondition => {}
+            Err(error) => return Err(error),
+        }
     }
     neighbours.registry.deregister(agent_id, epoch).await?;
-    Ok(held.len())
+    Ok(released)
 }
 
 impl std::fmt::Debug for Host {
@@ -295,7 +315,8 @@ mod tests {
         let (settings, _) = Settings::read(&Sources::default()).unwrap();
         let stores = Stores::open(&folder, &Roles::all(), &settings).await.unwrap();
         let hive = Hive::new(&stores, &settings, Arc::new(Unobserved)).unwrap();
-        let before = Agents::hosted(&hive, 2).await.unwrap();
+        let mut background = Background::default();
+        let before = Agents::hosted(&hive, 2, &mut background).await.unwrap();
         let ids: Vec<AgentId> = before.hosts.iter().map(|host| host.agent_id.clone()).collect();
         assert_eq!(ids.iter().map(AgentId::as_str).collect::<Vec<_>>(), ["agent-1", "agent-2"]);
         let ticket_id = dispatch(&hive, &ids[1]).await;
@@ -304,7 +325,7 @@ mod tests {
         let registry = RegistryPeer::new(hive.registry.clone().unwrap());
         let foreign = registry.register(foreign, Claim::None).await.unwrap().agent_id;
 
-        let after = Agents::hosted(&hive, 1).await.unwrap();
+        let after = Agents::hosted(&hive, 1, &mut background).await.unwrap();
         assert_eq!((after.hosts.len(), after.hosts[0].registered.as_ref().unwrap().epoch), (1, 2));
         let ticket = tickets(&hive).get(&ticket_id).await.unwrap();
         assert_eq!((ticket.status(), ticket.state().retry_count), (TicketStatus::Pending, 0));

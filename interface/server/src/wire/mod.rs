@@ -6,6 +6,7 @@
 //! | `tickets`, `registry`, `orchestration` | one context each |
 //! | `neighbours`, `link` | the way from one context to another, within the process or over gRPC |
 //! | `agents` | the agents that a process hosts |
+//! | `sole` | what one of several processes on a database does alone |
 //! | `tokens` | what they show to register again |
 
 pub(crate) mod agents;
@@ -13,6 +14,7 @@ pub(crate) mod link;
 pub(crate) mod neighbours;
 mod orchestration;
 mod registry;
+pub(crate) mod sole;
 pub(crate) mod stores;
 mod tickets;
 mod tokens;
@@ -34,6 +36,7 @@ use crate::settings::Settings;
 use crate::telemetry::registry::count_agents;
 use crate::telemetry::tickets::count_tickets;
 use neighbours::Neighbours;
+use sole::Sole;
 use stores::Stores;
 
 /// The name under which this process acts for itself.
@@ -60,6 +63,10 @@ pub(crate) struct Hive {
     pub(crate) registry: Option<Registry>,
     pub(crate) orchestration: Option<Orchestration>,
     pub(crate) neighbours: Neighbours,
+    /// Two that drive the same flows would undo what the other does.
+    pub(crate) supervision: Sole,
+    /// Two that host `agent-1` would fence each other's.
+    pub(crate) hosting: Sole,
 }
 
 impl Hive {
@@ -83,7 +90,9 @@ impl Hive {
             let config = settings.orchestration.config();
             orchestration::context(database, &ground, &neighbours, observer, config)
         });
-        Ok(Hive { ground, tickets, registry, orchestration, neighbours })
+        let supervision = Sole::new("the supervision of flows", settings.orchestration.database());
+        let hosting = Sole::new("the hosting of agents", settings.registry.database());
+        Ok(Hive { ground, tickets, registry, orchestration, neighbours, supervision, hosting })
     }
 
     /// What goes on beside the flows.
@@ -118,13 +127,14 @@ impl Hive {
         }
     }
 
-    /// Takes up every open flow, and each one submitted from now on.
+    /// Takes up every open flow, and each one submitted from now on, as soon as no other process does.
     pub(crate) fn supervise(&self, background: &mut Background) {
         let Some(orchestration) = &self.orchestration else { return };
-        let supervisor = orchestration.supervisor.clone();
+        let (supervisor, sole) = (orchestration.supervisor.clone(), self.supervision.clone());
+        sole.keep(background);
         background.keep("the flows", move |_| {
-            let supervisor = supervisor.clone();
-            async move { supervisor.execute().await }
+            let (supervisor, sole) = (supervisor.clone(), sole.clone());
+            async move { sole.during(supervisor.execute()).await }
         });
     }
 }

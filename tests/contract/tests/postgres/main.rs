@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test panics")]
 
+mod exclusive;
 mod fixture;
 mod horizon;
 mod schema;

@@ -189,3 +189,19 @@ fn of_plan(folder: &Folder) -> Vec<Arc<hive_domain::tickets::TicketChange>> {
     let changes = folder.log.iter().filter(|change| change.ticket.content.plan_id.as_str() != "load");
     changes.cloned().collect()
 }
+
+/// Two platforms on one database: the second waits, and goes on where the first ends.
+#[test]
+fn a_second_platform_waits_for_the_end_of_the_first() {
+    let Some(cluster) = cluster() else { return };
+    let data = [temporary(), temporary()];
+    let first = Up::of(on(&cluster, up(data[0].path())));
+    let mut second = on(&cluster, up(data[1].path())).start();
+    let line = second.wait_for_line("is with another process");
+    assert!(line.contains("the hosting of agents"), "{line}");
+    assert_eq!(first.get("/ready").0, 200);
+    let _ = first.end().exits_with(0);
+    second.wait_for_line("serves");
+    second.terminate();
+    let _ = second.finish().exits_with(0);
+}
