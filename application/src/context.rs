@@ -57,6 +57,16 @@ impl CallContext {
         }
     }
 
+    /// `PermissionDenied` unless the caller is a service, or has a token for this ticket.
+    pub fn may_read(&self, ticket_id: &TicketId) -> Result<(), Error> {
+        match &self.grant {
+            Some(grant) if grant.ticket_id != ticket_id.as_str() => {
+                Err(refused("the token does not allow to see this ticket"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// `PermissionDenied` for a caller whose token was made for a ticket.
     pub fn must_be_service(&self) -> Result<(), Error> {
         match &self.grant {
@@ -95,19 +105,23 @@ mod tests {
     }
 
     #[test]
-    fn a_token_for_a_ticket_changes_that_ticket_only() {
+    fn a_token_for_a_ticket_is_for_that_ticket_only() {
         let (own, other) = (TicketId::parse("t-1").unwrap(), TicketId::parse("t-2").unwrap());
         let with = |may_update| {
             let grant = TicketGrant { ticket_id: "t-1".to_owned(), may_update };
             CallContext { grant: Some(grant), ..CallContext::internal("worker") }
         };
-        assert!(with(true).may_change(&own).is_ok());
-        for refused in
-            [with(true).may_change(&other), with(false).may_change(&own), with(true).must_be_service()]
-        {
+        assert!(with(true).may_change(&own).is_ok() && with(false).may_read(&own).is_ok());
+        for refused in [
+            with(true).may_change(&other),
+            with(false).may_change(&own),
+            with(true).may_read(&other),
+            with(true).must_be_service(),
+        ] {
             assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
         }
         let service = CallContext::internal("service");
-        assert!(service.may_change(&other).is_ok() && service.must_be_service().is_ok());
+        assert!(service.may_change(&other).is_ok() && service.may_read(&other).is_ok());
+        assert!(service.must_be_service().is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hive_domain::ids::TicketId;
+use hive_domain::ids::{TicketId, WorkflowId};
 use hive_domain::orchestration::flow::{Flow, Phase, TicketRecord};
 
 /// One thing worth telling about a flow.
@@ -22,6 +22,9 @@ pub enum Progress<'a> {
 pub trait FlowObserver: Send + Sync {
     /// Something happened to `flow`.
     fn observe(&self, flow: &Flow, progress: Progress<'_>);
+
+    /// A flow is not driven any more although it has not ended: something failed that waiting does not mend.
+    fn stopped(&self, _workflow_id: &WorkflowId) {}
 
     /// A span was opened for driving `flow`, and nothing has been done in it: whoever exports it joins it to the trace of
     /// the plan.
@@ -54,6 +57,12 @@ impl FlowObserver for Observers {
     fn observe(&self, flow: &Flow, progress: Progress<'_>) {
         for observer in &self.0 {
             observer.observe(flow, progress);
+        }
+    }
+
+    fn stopped(&self, workflow_id: &WorkflowId) {
+        for observer in &self.0 {
+            observer.stopped(workflow_id);
         }
     }
 

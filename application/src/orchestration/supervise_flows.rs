@@ -104,6 +104,7 @@ impl SuperviseFlows {
             Err(error) => {
                 tracing::error!(workflow.id = %workflow_id, error = chain(&error), "flow {workflow_id} stopped");
                 self.feed.fail(&workflow_id, error.to_string());
+                self.dependencies.observer.stopped(&workflow_id);
             }
         }
         Ok(Turn::Driven(workflow_id))

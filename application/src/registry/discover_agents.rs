@@ -42,6 +42,7 @@ impl DiscoverAgents {
         context: &CallContext,
         command: DiscoverAgentsCommand,
     ) -> Result<Vec<RankedAgent>, Error> {
+        context.must_be_service()?;
         let wanted = command.capabilities.len();
         let span = tracing::info_span!(
             target: SPAN_TARGET,

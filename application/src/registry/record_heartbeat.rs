@@ -48,6 +48,7 @@ impl RecordHeartbeat {
         context: &CallContext,
         command: &RecordHeartbeatCommand,
     ) -> Result<Heartbeat, Error> {
+        context.must_be_service()?;
         let RecordHeartbeatCommand { agent_id, telemetry, epoch } = command;
         let now = self.writer.clock.now();
         let mut change = |known: Option<Agent>| {

@@ -7,6 +7,7 @@ use hive_domain::tickets::{SecurityLevel, Ticket, TicketStatus};
 
 use super::ports::{TicketRepository, TokenIssuer};
 use crate::clock::Clock;
+use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::ids::IdGenerator;
 
@@ -103,8 +104,10 @@ impl GenerateToken {
         GenerateToken { repository, clock, ids, issuer, config: Arc::new(config) }
     }
 
-    /// A new token with every call. `NotFound` without such a ticket, `FailedPrecondition` when its work is over.
-    pub async fn execute(&self, ticket_id: &TicketId) -> Result<IssuedToken, Error> {
+    /// A new token with every call, for services: a token that could renew itself would never end. `NotFound` without such
+    /// a ticket, `FailedPrecondition` when its work is over.
+    pub async fn execute(&self, context: &CallContext, ticket_id: &TicketId) -> Result<IssuedToken, Error> {
+        context.must_be_service()?;
         let found = self.repository.find(ticket_id).await?;
         let ticket = found.ok_or_else(|| Error::not_found("Ticket", ticket_id))?;
         let status = ticket.status();
@@ -168,7 +171,7 @@ mod tests {
     use hive_domain::tickets::Report;
 
     use super::*;
-    use crate::context::CallContext;
+    use crate::context::TicketGrant;
     use crate::tickets::ChangeTicketStatusCommand;
     use crate::tickets::testing::{MemoryRepository, NOW, api, draft};
 
@@ -179,10 +182,14 @@ mod tests {
         let context = CallContext::internal("test");
         let made = api.submit.one(&context, &draft()).now_or_never().unwrap().unwrap();
         let id = made.ticket.id();
-        let issued = api.token.execute(id).now_or_never().unwrap().unwrap();
+        let issued = api.token.execute(&context, id).now_or_never().unwrap().unwrap();
         assert_eq!(issued.scopes, ["ticket:read", "ticket:update", "task:build", "security:elevated"]);
         assert_eq!(issued.expires_at, NOW.millis() / 1_000 + 3_600);
         assert!(!format!("{issued:?}").contains(&issued.token));
+        let grant = Some(TicketGrant { ticket_id: id.to_string(), may_update: true });
+        let worker = CallContext { grant, ..context.clone() };
+        let error = api.token.execute(&worker, id).now_or_never().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "it does not renew itself");
 
         let command = ChangeTicketStatusCommand {
             ticket_id: id.clone(),
@@ -190,11 +197,11 @@ mod tests {
             report: Report::default(),
         };
         api.tickets.change_status.execute(&context, &command).now_or_never().unwrap().unwrap();
-        let error = api.token.execute(id).now_or_never().unwrap().unwrap_err();
+        let error = api.token.execute(&context, id).now_or_never().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
         assert_eq!(error.to_string(), "Cannot generate token for ticket with status FAILED");
         let unknown = TicketId::parse("tk-none").unwrap();
-        let error = api.token.execute(&unknown).now_or_never().unwrap().unwrap_err();
+        let error = api.token.execute(&context, &unknown).now_or_never().unwrap().unwrap_err();
         assert_eq!(error.to_string(), "Ticket tk-none not found");
     }
 }

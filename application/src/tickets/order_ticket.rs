@@ -37,7 +37,7 @@ impl OrderTicket {
         context: &CallContext,
         command: &OrderTicketCommand,
     ) -> Result<(Ticket, Applied), Error> {
-        context.may_change(&command.ticket_id)?;
+        context.must_be_service()?;
         let now = self.clock.now();
         let mut change = |ticket: &mut Ticket| ticket.obey(command.order.clone(), now, &context.principal);
         self.repository.update(&command.ticket_id, &mut change).await

@@ -1,8 +1,10 @@
 //! Who calls, from what the layers above and the metadata say.
 
 use hive_application::context::{CallContext, TicketGrant};
-use tonic::Request;
 use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+use crate::status::to_status;
 
 /// What history records when nobody authenticated the caller and the request names none.
 pub const ANONYMOUS: &str = "anonymous";
@@ -38,6 +40,13 @@ pub fn context<T>(request: &Request<T>) -> CallContext {
         trace_parent: text(metadata, "traceparent", MAX_TRACE_PARENT),
         grant: principal.and_then(|known| known.grant.clone()),
     }
+}
+
+/// [`context`] of a service; PERMISSION_DENIED for a caller whose token was made for a ticket.
+pub(crate) fn service<T>(request: &Request<T>) -> Result<CallContext, Status> {
+    let context = context(request);
+    context.must_be_service().map_err(to_status)?;
+    Ok(context)
 }
 
 fn text(metadata: &MetadataMap, key: &str, max: usize) -> Option<String> {

@@ -7,6 +7,7 @@ use hive_application::context::{CallContext, TicketGrant};
 use http::HeaderMap;
 use http::request::Parts;
 
+use crate::problem::Problem;
 use crate::request_id::RequestId;
 
 /// Who calls, as a layer around the routes found out: put into the request's extensions.
@@ -42,6 +43,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             trace_parent: header(headers, "traceparent"),
             grant: principal.and_then(|known| known.grant.clone()),
         }))
+    }
+}
+
+/// The request of a service: one by a token made for a ticket is refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ByService;
+
+impl<S: Send + Sync> FromRequestParts<S> for ByService {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(Caller(context)) = Caller::from_request_parts(parts, state).await;
+        context.must_be_service()?;
+        Ok(ByService)
     }
 }
 

@@ -67,6 +67,11 @@ impl Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "a valid bearer token is needed")
     }
 
+    /// Nobody can tell yet who calls.
+    pub fn unverifiable() -> Self {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "tokens cannot be verified at present")
+    }
+
     /// A defect of ours.
     pub(crate) fn defect() -> Self {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")

@@ -49,7 +49,8 @@ Exit codes: 0 drained; 64 the command line, the settings, a port or the data fol
 const SERVE_EXAMPLES: &str = "\
 Roles in one process talk to each other within it; one that is not served here is reached over gRPC, at
 EXECUTION_TICKET_SERVICE_HOST and _PORT, SERVICE_REGISTRY_HOST and _PORT. Processes with different roles may share a data
-folder. A neighbour that is away is waited for: /ready says so.
+folder. A neighbour that is away is waited for: /ready says so. A PostgreSQL database that is away at the start is waited
+for with the ports closed.
 
 With one role, GRPC__SERVER__PORT is its port; else, and by default: 50051 registry, 50052 tickets, 50053 orchestration.
 HTTP_PORT and PROMETHEUS_PORT must differ between processes on one machine.
@@ -173,10 +174,10 @@ pub(crate) struct ServeArgs {
     /// Folder that keeps what the roles know; made when it is not there
     #[arg(long, value_name = "DIR", default_value = ".hive")]
     pub(crate) data: PathBuf,
-    /// With the role agent: agents to start, each with 10 places
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=1_000))]
-    pub(crate) agents: u16,
-    /// With the role agent: what the agents are called, a number after it; the machine's name when not given
+    /// With the role agent: agents to start, each with 10 places; 4 when not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    pub(crate) agents: Option<u16>,
+    /// With the role agent and no registry: what the agents are called, a number after it; the machine's name when not given
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 }

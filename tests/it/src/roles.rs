@@ -72,7 +72,12 @@ impl Processes {
     /// Starts a role, at the port it had before.
     pub fn start_role(&mut self, role: Role, data: &Path) {
         let [tickets, registry, ..] = self.ports.map(|port| port.to_string());
-        let hive = Hive::new(["serve", role.word(), "--name", "worker", "--agents", "2"])
+        let hive = Hive::new(["serve", role.word()]);
+        let hive = match role {
+            Role::Agent => hive.arg("--name").arg("worker").arg("--agents").arg("2"),
+            Role::Tickets | Role::Registry | Role::Orchestration => hive,
+        };
+        let hive = hive
             .data(data)
             .env("GRPC__SERVER__PORT", &self.ports[role as usize].to_string())
             .env("HTTP_PORT", "0")

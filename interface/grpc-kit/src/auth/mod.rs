@@ -9,4 +9,4 @@ mod verifier;
 pub use keys::{KeyError, Keys};
 pub use principal::Principal;
 pub(crate) use verifier::Found;
-pub use verifier::{Expectations, Rejected, Verifier};
+pub use verifier::{Expectations, Rejected, Unverified, Verifier};

@@ -34,6 +34,17 @@ pub struct Expectations {
 #[error("the token is not valid")]
 pub struct Rejected;
 
+/// Why a token does not say who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unverified {
+    /// It is not valid.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The remote keys were never there, so nothing can be said.
+    #[error("tokens cannot be verified at present")]
+    NoKeys,
+}
+
 /// What became of a token.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -115,6 +126,25 @@ impl Verifier {
         match self.find(token) {
             Found::Valid(principal) => Ok(principal),
             Found::Invalid | Found::UnknownKey | Found::NoKeysYet => Err(Rejected),
+        }
+    }
+
+    /// As [`Verifier::verify`]; the remote keys are fetched first when the token names one that is not there.
+    ///
+    /// # Errors
+    /// [`Unverified::NoKeys`] while the remote keys were never there, [`Unverified::Rejected`] for every other reason.
+    pub async fn verify_fetching(&self, token: &str) -> Result<Principal, Unverified> {
+        let found = match self.find(token) {
+            Found::UnknownKey | Found::NoKeysYet => {
+                self.refetch().await;
+                self.find(token)
+            }
+            found => found,
+        };
+        match found {
+            Found::Valid(principal) => Ok(principal),
+            Found::NoKeysYet => Err(Unverified::NoKeys),
+            Found::Invalid | Found::UnknownKey => Err(Rejected.into()),
         }
     }
 

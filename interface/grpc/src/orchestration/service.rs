@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use wire::orchestrator_service_server::OrchestratorService as Contract;
 
 use super::convert;
-use crate::caller::context;
+use crate::caller::{context, service};
 use crate::status::to_status;
 
 /// Answers for orchestration.
@@ -38,6 +38,7 @@ impl Contract for OrchestratorService {
         &self,
         request: Request<wire::GetWorkflowRequest>,
     ) -> Result<Response<wire::GetWorkflowResponse>, Status> {
+        service(&request)?;
         let workflow_id = convert::workflow_id(&request.get_ref().workflow_id).map_err(to_status)?;
         let view = self.orchestration.flows.get(&workflow_id).await.map_err(to_status)?;
         Ok(Response::new(wire::GetWorkflowResponse { workflow: Some(convert::workflow(&view)) }))
@@ -49,6 +50,7 @@ impl Contract for OrchestratorService {
         &self,
         request: Request<wire::WatchWorkflowRequest>,
     ) -> Result<Response<Self::WatchWorkflowStream>, Status> {
+        service(&request)?;
         let workflow_id = convert::workflow_id(&request.get_ref().workflow_id).map_err(to_status)?;
         // An unknown flow is the answer to the call, not the first item of a stream.
         self.orchestration.flows.get(&workflow_id).await.map_err(to_status)?;

@@ -14,7 +14,7 @@ use wire::service_registry_server::ServiceRegistry;
 
 use super::convert;
 use super::events::Events;
-use crate::caller::context;
+use crate::caller::{context, service};
 use crate::status::to_status;
 
 /// Agents one answer lists at most: the contract has no pages.
@@ -112,6 +112,7 @@ impl ServiceRegistry for RegistryService {
         &self,
         request: Request<wire::GetAgentRequest>,
     ) -> Result<Response<wire::GetAgentResponse>, Status> {
+        service(&request)?;
         let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
         let known = self.registry.get(&agent_id).await.map_err(convert::agent_error(&agent_id))?;
         Ok(Response::new(wire::GetAgentResponse { agent: Some(agent::info(&known)) }))
@@ -121,6 +122,7 @@ impl ServiceRegistry for RegistryService {
         &self,
         request: Request<wire::ListAgentsRequest>,
     ) -> Result<Response<wire::ListAgentsResponse>, Status> {
+        service(&request)?;
         let wire::ListAgentsRequest { agent_type, filters } = request.into_inner();
         let filter = convert::filter(convert::agent_type(agent_type)?, &filters)?;
         let mut agents = Vec::new();
@@ -145,6 +147,7 @@ impl ServiceRegistry for RegistryService {
         &self,
         request: Request<wire::WatchAgentsRequest>,
     ) -> Result<Response<Self::WatchAgentsStream>, Status> {
+        service(&request)?;
         let wire::WatchAgentsRequest { agent_type, with_snapshots } = request.into_inner();
         let mut events = Events::new(convert::agent_type(agent_type)?, with_snapshots);
         let answers = self.registry.watch().flat_map(move |heard| {
@@ -161,6 +164,7 @@ impl ServiceRegistry for RegistryService {
         &self,
         request: Request<wire::NotifyAgentRequest>,
     ) -> Result<Response<wire::NotifyAgentResponse>, Status> {
+        service(&request)?;
         let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
         self.registry.get(&agent_id).await.map_err(convert::agent_error(&agent_id))?;
         let error = "not delivered: the registry has no channel to its agents".to_owned();

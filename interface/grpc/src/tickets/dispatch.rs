@@ -60,8 +60,7 @@ impl TicketDispatch {
 
 /// A service; where nobody is asked for a token, orchestration is who calls.
 fn context<T>(request: &Request<T>) -> Result<CallContext, Status> {
-    let context = caller::context(request);
-    context.must_be_service().map_err(to_status)?;
+    let context = caller::service(request)?;
     let known = context.principal != ANONYMOUS;
     Ok(if known { context } else { CallContext { principal: GENERATED_BY.to_owned(), ..context } })
 }
@@ -110,6 +109,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::ListPlanTicketsRequest>,
     ) -> Result<Response<Self::ListPlanTicketsStream>, Status> {
+        context(&request)?;
         let plan_id = PlanId::parse(&request.get_ref().plan_id);
         let plan_id = plan_id.map_err(invalid_id("plan_id")).map_err(to_status)?;
         let tickets = pages(self.tickets.clone(), plan_id).map_ok(|page| {
@@ -141,6 +141,7 @@ impl ticket_dispatch_server::TicketDispatch for TicketDispatch {
         &self,
         request: Request<wire::GetOffsetRequest>,
     ) -> Result<Response<wire::Offset>, Status> {
+        context(&request)?;
         let agent_id = agent_id(&request.get_ref().agent_id)?;
         let offset = self.tickets.committed(&agent_id).await.map_err(to_status)?;
         Ok(Response::new(wire::Offset { offset }))

@@ -131,7 +131,9 @@ impl ticket_service_server::TicketService for LegacyTicketService {
         &self,
         request: Request<wire::GetTicketRequest>,
     ) -> Result<Response<wire::GetTicketResponse>, Status> {
+        let context = caller::context(&request);
         let id = ticket_id(&request.get_ref().ticket_id).map_err(to_status)?;
+        context.may_read(&id).map_err(to_status)?;
         let ticket = self.api.tickets.get(&id).await.map_err(to_status)?;
         Ok(Response::new(wire::GetTicketResponse { ticket: Some(encode(&ticket)) }))
     }
@@ -140,6 +142,7 @@ impl ticket_service_server::TicketService for LegacyTicketService {
         &self,
         request: Request<wire::ListTicketsRequest>,
     ) -> Result<Response<wire::ListTicketsResponse>, Status> {
+        caller::service(&request)?;
         let request = request.into_inner();
         let command = ListTicketsCommand {
             plan_id: request.plan_id,
@@ -176,8 +179,7 @@ impl ticket_service_server::TicketService for LegacyTicketService {
     ) -> Result<Response<wire::GenerateTokenResponse>, Status> {
         let context = caller::context(&request);
         let id = ticket_id(&request.get_ref().ticket_id).map_err(to_status)?;
-        context.may_change(&id).map_err(to_status)?;
-        let issued = self.api.token.execute(&id).await.map_err(to_status)?;
+        let issued = self.api.token.execute(&context, &id).await.map_err(to_status)?;
         Ok(Response::new(wire::GenerateTokenResponse {
             access_token: issued.token,
             expires_at: issued.expires_at,

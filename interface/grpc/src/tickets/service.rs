@@ -112,7 +112,9 @@ impl ticket_service_server::TicketService for TicketService {
         &self,
         request: Request<wire::GetTicketRequest>,
     ) -> Result<Response<wire::ExecutionTicket>, Status> {
+        let context = caller::context(&request);
         let id = ticket_id(&request.get_ref().ticket_id).map_err(to_status)?;
+        context.may_read(&id).map_err(to_status)?;
         let ticket = self.api.tickets.get(&id).await.map_err(to_status)?;
         Ok(Response::new(encode(&ticket)))
     }
@@ -121,6 +123,7 @@ impl ticket_service_server::TicketService for TicketService {
         &self,
         request: Request<wire::ListTicketsRequest>,
     ) -> Result<Response<wire::TicketList>, Status> {
+        caller::service(&request)?;
         let request = request.into_inner();
         let command = ListTicketsCommand {
             plan_id: request.plan_id,
@@ -155,8 +158,7 @@ impl ticket_service_server::TicketService for TicketService {
     ) -> Result<Response<wire::TokenResponse>, Status> {
         let context = caller::context(&request);
         let id = ticket_id(&request.get_ref().ticket_id).map_err(to_status)?;
-        context.may_change(&id).map_err(to_status)?;
-        let issued = self.api.token.execute(&id).await.map_err(to_status)?;
+        let issued = self.api.token.execute(&context, &id).await.map_err(to_status)?;
         Ok(Response::new(wire::TokenResponse {
             token: issued.token,
             expires_at: issued.expires_at,
@@ -173,6 +175,7 @@ impl ticket_service_server::TicketService for TicketService {
         &self,
         request: Request<wire::WatchTicketsRequest>,
     ) -> Result<Response<EventStream>, Status> {
+        caller::service(&request)?;
         let stream = self.watches.open(&self.api, request.get_ref()).map_err(to_status)?;
         Ok(Response::new(stream))
     }

@@ -9,6 +9,7 @@ use hive_application::tickets::{TicketApi, TicketFilter, TicketQuery};
 use hive_domain::ids::PlanId;
 use serde::Serialize;
 
+use crate::caller::ByService;
 use crate::input::TicketBody;
 use crate::problem::Problem;
 
@@ -36,6 +37,7 @@ struct Short {
 
 pub(super) async fn list(
     State(api): State<TicketApi>,
+    _: ByService,
     TicketBody(body): TicketBody,
 ) -> Result<Json<Standing>, Problem> {
     let ids = body.texts("plan_ids")?.ok_or_else(|| body.invalid("plan_ids", "is required"))?;

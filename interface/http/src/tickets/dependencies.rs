@@ -9,6 +9,7 @@ use hive_domain::ids::TicketId;
 use hive_proto::ticket::TicketJson;
 
 use super::convert;
+use crate::caller::ByService;
 use crate::input::{Pairs, PathText};
 use crate::problem::Problem;
 
@@ -20,6 +21,7 @@ const MAX_LIMIT: u64 = 1_000;
 /// The tickets it waits for, in its order, as far as they exist: `limit` of them from `offset` on.
 pub(super) async fn list(
     State(api): State<TicketApi>,
+    _: ByService,
     path: PathText,
     pairs: Pairs,
 ) -> Result<Json<Vec<TicketJson>>, Problem> {

@@ -8,16 +8,20 @@ use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
 
 use super::convert;
+use crate::caller::Caller;
 use crate::input::PathText;
 use crate::problem::Problem;
 
 /// The ticket; 304 when the caller has this version already.
 pub(super) async fn get(
     State(api): State<TicketApi>,
+    Caller(context): Caller,
     path: PathText,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let ticket = api.tickets.get(&path.id("ticket_id", TicketId::parse)?).await?;
+    let ticket_id = path.id("ticket_id", TicketId::parse)?;
+    context.may_read(&ticket_id)?;
+    let ticket = api.tickets.get(&ticket_id).await?;
     let tag = convert::etag(&ticket);
     if is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());

@@ -8,6 +8,7 @@ use hive_application::tickets::{HistoryEntry, TicketApi};
 use hive_domain::ids::TicketId;
 use serde::Serialize;
 
+use crate::caller::Caller;
 use crate::input::PathText;
 use crate::problem::Problem;
 
@@ -32,8 +33,13 @@ struct Entry {
     metadata: BTreeMap<String, String>,
 }
 
-pub(super) async fn list(State(api): State<TicketApi>, path: PathText) -> Result<Json<History>, Problem> {
+pub(super) async fn list(
+    State(api): State<TicketApi>,
+    Caller(context): Caller,
+    path: PathText,
+) -> Result<Json<History>, Problem> {
     let ticket_id = path.id("ticket_id", TicketId::parse)?;
+    context.may_read(&ticket_id)?;
     let history = api.tickets.history(&ticket_id).await?;
     let ticket_id = ticket_id.as_str().to_owned();
     Ok(Json(History { ticket_id, total: history.len(), history: history.into_iter().map(entry).collect() }))

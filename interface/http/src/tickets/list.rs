@@ -7,6 +7,7 @@ use hive_proto::ticket::TicketJson;
 use serde::Serialize;
 
 use super::convert;
+use crate::caller::ByService;
 use crate::input::Pairs;
 use crate::problem::Problem;
 
@@ -23,7 +24,11 @@ pub(super) struct Page {
     next_page_token: Option<String>,
 }
 
-pub(super) async fn list(State(api): State<TicketApi>, pairs: Pairs) -> Result<Json<Page>, Problem> {
+pub(super) async fn list(
+    State(api): State<TicketApi>,
+    _: ByService,
+    pairs: Pairs,
+) -> Result<Json<Page>, Problem> {
     let text = |key: &str| pairs.text(key).unwrap_or_default().to_owned();
     let command = ListTicketsCommand {
         plan_id: text("plan_id"),

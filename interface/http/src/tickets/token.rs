@@ -34,8 +34,7 @@ pub(super) async fn generate(
     Caller(context): Caller,
 ) -> Result<Response, Problem> {
     let ticket_id = path.id("ticket_id", TicketId::parse)?;
-    context.may_change(&ticket_id)?;
-    let issued = api.token.execute(&ticket_id).await.map_err(problem)?;
+    let issued = api.token.execute(&context, &ticket_id).await.map_err(problem)?;
     let token = Token {
         access_token: issued.token.clone(),
         token_type: TOKEN_TYPE,

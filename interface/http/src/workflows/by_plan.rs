@@ -8,6 +8,7 @@ use hive_domain::tickets::TicketStatus;
 use hive_proto::ticket::TicketJson;
 use serde::Serialize;
 
+use crate::caller::ByService;
 use crate::input::{Pairs, PathText};
 use crate::problem::Problem;
 use crate::tickets::convert;
@@ -32,6 +33,7 @@ pub(super) struct Page {
 
 pub(super) async fn list(
     State(orchestration): State<Orchestration>,
+    _: ByService,
     path: PathText,
     pairs: Pairs,
 ) -> Result<Json<Page>, Problem> {

@@ -11,6 +11,7 @@ use hive_domain::tickets::TicketStatus;
 use hive_domain::time::Timestamp;
 use serde::Serialize;
 
+use crate::caller::ByService;
 use crate::input::PathText;
 use crate::problem::Problem;
 use crate::tickets::convert;
@@ -47,6 +48,7 @@ pub(super) struct Workflow {
 
 pub(super) async fn get(
     State(orchestration): State<Orchestration>,
+    _: ByService,
     path: PathText,
 ) -> Result<Json<Workflow>, Problem> {
     let workflow_id = path.id("workflow_id", WorkflowId::parse)?;

@@ -9,6 +9,7 @@ use hive_proto::ticket::TicketJson;
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::caller::ByService;
 use crate::input::{PathText, TicketBody};
 use crate::problem::Problem;
 use crate::tickets::convert;
@@ -47,6 +48,7 @@ struct Processing {
 /// Asks a flow for its status or its tickets, by the names existing callers use. Arguments are accepted and not used.
 pub(super) async fn query(
     State(orchestration): State<Orchestration>,
+    _: ByService,
     path: PathText,
     TicketBody(body): TicketBody,
 ) -> Result<Response, Problem> {

@@ -1,5 +1,6 @@
 //! `hive migrate`.
 
+use super::storage::Storage;
 use crate::cli::MigrateArgs;
 use crate::console::{Output, Screen};
 use crate::exit::{Exit, Failure};
@@ -14,10 +15,8 @@ pub(super) fn execute(args: &MigrateArgs, settings: &Settings, output: &mut Outp
     let _telemetry = Telemetry::logs(settings, &Screen::plain())?;
     let folder = DataFolder::take(&args.data).map_err(|error| Failure::Usage(error.to_string()))?;
     super::runtime()?.block_on(async {
-        let opened = Stores::open(&folder, &Roles::all(), settings).await;
-        let stores =
-            opened.map_err(|error| Failure::Start(format!("data folder {}", folder.display()), error))?;
-        stores.close().await;
+        let storage = Storage { folder: &folder, roles: &Roles::all(), settings };
+        storage.open().await?.close().await;
         Ok::<_, Failure>(())
     })?;
     let files = Stores::places(settings).join(", ");

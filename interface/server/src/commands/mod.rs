@@ -9,6 +9,7 @@ mod report;
 mod run;
 mod serve;
 mod server;
+mod storage;
 mod version;
 
 use std::io::Write;
@@ -19,6 +20,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command, PlanCommand};
 use crate::console::Output;
 use crate::exit::{Exit, Failure};
+use crate::logging;
 use crate::settings::{Effective, Settings, Sources};
 
 /// Does what the command line of the process says, and tells how it went.
@@ -35,7 +37,10 @@ pub(crate) fn execute() -> Exit {
     match done {
         Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
-            let _ = writeln!(std::io::stderr(), "hive: {}", failure.message());
+            let message = failure.message();
+            // The cause of a defect, told only now.
+            logging::flush();
+            let _ = writeln!(std::io::stderr(), "hive: {message}");
             failure.exit()
         }
         Err(_panic) => Exit::Defect,

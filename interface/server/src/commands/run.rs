@@ -13,6 +13,7 @@ use hive_events::PlanIntake;
 
 use super::input;
 use super::report::{Ran, Report};
+use super::storage::Storage;
 use crate::background::Background;
 use crate::cli::RunArgs;
 use crate::console::{Output, Screen};
@@ -26,7 +27,6 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::wire::agents::Agents;
-use crate::wire::stores::Stores;
 use crate::wire::{Hive, PRINCIPAL};
 
 /// How a run ended.
@@ -41,7 +41,8 @@ enum Ending {
 pub(super) fn execute(args: &RunArgs, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let screen = Screen::for_progress();
-    let _telemetry = Telemetry::start(settings, &screen)?;
+    let roles = Roles::all();
+    let _telemetry = Telemetry::start(settings, &roles, &screen)?;
     let mut report = Report { format: args.output, output, screen: &screen, input: input::name(&args.plan) };
     let message = match input::read(&args.plan, &settings.orchestration.limits()) {
         Ok(message) => message,
@@ -52,7 +53,8 @@ pub(super) fn execute(args: &RunArgs, settings: &Settings, output: &mut Output) 
         None => DataFolder::temporary(),
     };
     let folder = folder.map_err(|error| Failure::Usage(error.to_string()))?;
-    let run = Run { agents: args.agents, settings, screen: &screen, folder: &folder, begun };
+    let storage = Storage { folder: &folder, roles: &roles, settings };
+    let run = Run { agents: args.agents, settings, screen: &screen, storage, begun };
     match super::runtime()?.block_on(run.finish(message))? {
         Ending::Ran(ran) => report.ran(*ran),
         Ending::NotRun(plan_id, status) => report.not_run(&plan_id, status),
@@ -65,7 +67,7 @@ struct Run<'a> {
     agents: u16,
     settings: &'a Settings,
     screen: &'a Screen,
-    folder: &'a DataFolder,
+    storage: Storage<'a>,
     begun: Instant,
 }
 
@@ -73,8 +75,10 @@ impl Run<'_> {
     async fn finish(&self, message: Vec<u8>) -> Result<Ending, Failure> {
         let io = |error: std::io::Error| Failure::Usage(format!("hive cannot start: {error}"));
         let mut signals = Signals::listen().map_err(io)?;
-        let stores = Stores::open(self.folder, &Roles::all(), self.settings).await;
-        let stores = stores.map_err(|error| self.blame(error))?;
+        let stores = tokio::select! {
+            stores = self.storage.open() => stores?,
+            () = signals.stop() => return Ok(Ending::Stopped),
+        };
         let reporter = Reporter::start(self.screen.clone()).map_err(io)?;
         let hive = Hive::new(&stores, self.settings, Arc::clone(&reporter) as _)?;
         let mut background = Background::default();
@@ -146,10 +150,6 @@ impl Run<'_> {
 
     /// A failure before or after the flow. In between, what is only away for a while is waited for.
     fn blame(&self, error: Error) -> Failure {
-        if error.is_transient() {
-            Failure::Start(format!("data folder {}", self.folder.display()), error)
-        } else {
-            Failure::Defect(error)
-        }
+        self.storage.blame(error)
     }
 }

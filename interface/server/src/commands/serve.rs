@@ -3,9 +3,9 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use hive_application::error::Error;
 use hive_grpc_kit::drain::Shutdown;
 
+use super::storage::Storage;
 use crate::background::Background;
 use crate::cli::{ServeArgs, UpArgs};
 use crate::console::Screen;
@@ -21,6 +21,9 @@ use crate::wire::Hive;
 use crate::wire::agents::Agents;
 use crate::wire::stores::Stores;
 
+/// Agents of a process that is to have some, when nobody says how many.
+const AGENTS: u16 = 4;
+
 /// Serves everything until told to stop.
 pub(super) fn up(args: &UpArgs, settings: &(Settings, Effective)) -> Result<Exit, Failure> {
     let hosting = Hosting { agents: args.agents, name: String::new() };
@@ -30,8 +33,16 @@ pub(super) fn up(args: &UpArgs, settings: &(Settings, Effective)) -> Result<Exit
 /// Serves some roles until told to stop.
 pub(super) fn execute(args: &ServeArgs, settings: &(Settings, Effective)) -> Result<Exit, Failure> {
     let roles = Roles::of(&args.roles);
+    let unused = |flag, needs| Err(Failure::Usage(format!("{flag} says nothing to these roles: {needs}")));
+    if args.agents.is_some() && !roles.has(Role::Agent) {
+        return unused("--agents", "it is for the role agent");
+    }
+    if args.name.is_some() && (!roles.has(Role::Agent) || roles.has(Role::Registry)) {
+        return unused("--name", "it is for the role agent without the registry beside it");
+    }
     let locks = roles.locks();
-    let hosting = Hosting { agents: args.agents, name: args.name.clone().unwrap_or_else(machine) };
+    let hosting =
+        Hosting { agents: args.agents.unwrap_or(AGENTS), name: args.name.clone().unwrap_or_else(machine) };
     serve(roles, hosting, settings, || DataFolder::take_parts(&args.data, &locks))
 }
 
@@ -42,7 +53,7 @@ fn serve(
     folder: impl FnOnce() -> Result<DataFolder, crate::lock::FolderError>,
 ) -> Result<Exit, Failure> {
     let screen = Screen::plain();
-    let telemetry = Telemetry::start(settings, &screen)?;
+    let telemetry = Telemetry::start(settings, &roles, &screen)?;
     let plan = Plan::check(settings, &roles, effective)?.telling(telemetry.of_servers());
     let folder = folder().map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = Arc::new(Metrics::install()?);
@@ -77,17 +88,27 @@ struct Process<'a> {
 impl Process<'_> {
     async fn serve(&self, plan: Plan) -> Result<Exit, Failure> {
         let io = |error: std::io::Error| Failure::Usage(format!("hive cannot start: {error}"));
-        let signals = Signals::listen().map_err(io)?;
-        // Before anything is begun: a port in use must not cost agents their epoch.
-        let sockets = Sockets::open(&plan).await?;
-        let stores = Stores::open(&self.folder, &self.roles, self.settings).await;
-        let stores = stores.map_err(|error| self.blame(error))?;
-        let hive = Hive::new(&stores, self.settings, Arc::clone(&self.metrics) as _)?;
+        let mut signals = Signals::listen().map_err(io)?;
+        // Before the ports: on an open port nobody serves a caller waits in vain.
+        let Some(stores) = self.storage().await_open(&mut signals).await? else { return Ok(Exit::Success) };
         let mut background = Background::default();
-        let served = self.work(&hive, plan, sockets, signals, &mut background).await;
+        let served = self.begin(&stores, plan, signals, &mut background).await;
         background.stop().await;
         stores.close().await;
         served.map(|()| Exit::Success)
+    }
+
+    async fn begin(
+        &self,
+        stores: &Stores,
+        plan: Plan,
+        signals: Signals,
+        background: &mut Background,
+    ) -> Result<(), Failure> {
+        // Before anything is begun: a port in use must not cost agents their epoch.
+        let sockets = Sockets::open(&plan).await?;
+        let hive = Hive::new(stores, self.settings, Arc::clone(&self.metrics) as _)?;
+        self.work(&hive, plan, sockets, signals, background).await
     }
 
     async fn work(
@@ -149,17 +170,12 @@ impl Process<'_> {
         let agents = if self.roles.has(Role::Agent) { *agents } else { 0 };
         if self.roles.has(Role::Registry) {
             let hosted = Agents::hosted(hive, agents, background).await;
-            return hosted.map_err(|error| self.blame(error));
+            return hosted.map_err(|error| self.storage().blame(error));
         }
         Agents::guests(hive, agents, name, &self.folder, &shutdown.draining())
     }
 
-    /// A failure before anything is served.
-    fn blame(&self, error: Error) -> Failure {
-        if error.is_transient() {
-            Failure::Start(format!("data folder {}", self.folder.display()), error)
-        } else {
-            Failure::Defect(error)
-        }
+    fn storage(&self) -> Storage<'_> {
+        Storage { folder: &self.folder, roles: &self.roles, settings: self.settings }
     }
 }

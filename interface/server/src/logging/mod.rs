@@ -4,6 +4,7 @@
 mod json;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use hive_grpc_kit::access_log::AccessLog;
@@ -36,6 +37,16 @@ impl Logs {
     }
 }
 
+/// Where the lines of the process go, for the one that is told when all else is over.
+static LAST: OnceLock<AccessLog> = OnceLock::new();
+
+/// Writes what waits, as far as somebody reads: lines that came after [`Logs`] was dropped.
+pub(crate) fn flush() {
+    if let Some(sink) = LAST.get() {
+        sink.flush_within(LAST_LINES);
+    }
+}
+
 impl Drop for Logs {
     fn drop(&mut self) {
         let Some(sink) = &self.sink else { return };
@@ -56,6 +67,9 @@ pub(crate) type Teller = Box<dyn Layer<Registry> + Send + Sync>;
 /// Starts logging, `more` beside it. A second call changes nothing.
 pub(crate) fn init(settings: &Settings, screen: &Screen, more: Option<Teller>) -> io::Result<Logs> {
     let sink = if screen.is_live() { None } else { Some(AccessLog::to(io::stderr())?) };
+    if let Some(sink) = &sink {
+        let _ = LAST.set(sink.clone());
+    }
     let lines = lines(settings, Lines { screen: screen.clone(), sink: sink.clone() });
     let tellers: Vec<Teller> = more.into_iter().chain([lines]).collect();
     let _ = tracing_subscriber::registry().with(tellers).try_init();

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hive_application::context::TicketGrant;
-use hive_grpc_kit::auth::{Principal, Verifier};
+use hive_grpc_kit::auth::{Principal, Rejected, Unverified, Verifier};
 use hive_grpc_kit::server::config::AuthMode;
 use hive_http::caller::Authenticated;
 use hive_http::problem::Problem;
@@ -17,35 +17,58 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 /// Who may pass.
 #[derive(Clone)]
 pub(super) struct Gate {
-    required: bool,
-    /// None when tokens are not looked at.
+    mode: AuthMode,
+    /// None where certificates say who calls gRPC: then no token is valid.
     verifier: Option<Arc<Verifier>>,
 }
 
 impl Gate {
     pub(super) fn new(mode: AuthMode, verifier: Option<Arc<Verifier>>) -> Self {
-        Gate { required: mode == AuthMode::Required, verifier }
+        Gate { mode, verifier }
+    }
+
+    /// What verifies tokens, for the servers of gRPC to share.
+    pub(super) fn verifier(&self) -> Option<&Arc<Verifier>> {
+        self.verifier.as_ref()
+    }
+
+    /// Fetches remote keys again and again, for as long as it is polled: there may be no server of gRPC to do so.
+    pub(super) async fn keep_up_to_date(&self) {
+        match &self.verifier {
+            Some(verifier) => verifier.keep_up_to_date().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Puts the gate before every route.
     pub(super) fn before(&self, routes: Router) -> Router {
-        match self.verifier {
-            Some(_) => routes.layer(from_fn_with_state(self.clone(), pass)),
-            None => routes,
+        match self.mode {
+            AuthMode::Off => routes,
+            AuthMode::Optional | AuthMode::Required => routes.layer(from_fn_with_state(self.clone(), pass)),
         }
+    }
+
+    async fn find(&self, header: &HeaderValue) -> Result<Principal, Unverified> {
+        let (Some(verifier), Some(token)) = (&self.verifier, bearer(header)) else {
+            return Err(Rejected.into());
+        };
+        verifier.verify_fetching(token).await
     }
 }
 
 async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let token = request.headers().get(AUTHORIZATION).map(bearer);
-    let found = match (token, &gate.verifier) {
-        (Some(token), Some(verifier)) => token.and_then(|token| verifier.verify(token).ok()),
-        (None, _) if !gate.required => return next.run(request).await,
-        _ => None,
+    let found = match request.headers().get(AUTHORIZATION) {
+        Some(header) => gate.find(&header.clone()).await,
+        None if gate.mode != AuthMode::Required => return next.run(request).await,
+        None => Err(Rejected.into()),
     };
-    let Some(principal) = found else {
-        let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
-        return (challenge, Problem::unauthenticated()).into_response();
+    let principal = match found {
+        Ok(principal) => principal,
+        Err(Unverified::NoKeys) => return Problem::unverifiable().into_response(),
+        Err(Unverified::Rejected(_)) => {
+            let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
+            return (challenge, Problem::unauthenticated()).into_response();
+        }
     };
     let (name, grant) = (principal.subject().to_owned(), grant(&principal));
     request.extensions_mut().insert(Authenticated { name, grant });
@@ -61,4 +84,49 @@ pub(super) fn grant(principal: &Principal) -> Option<TicketGrant> {
 fn bearer(header: &HeaderValue) -> Option<&str> {
     let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use hive_grpc_kit::server::config::{Config, Environment};
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn status(gate: &Gate, authorization: Option<&str>) -> StatusCode {
+        let mut request = Request::builder().uri("/");
+        if let Some(header) = authorization {
+            request = request.header(AUTHORIZATION, header);
+        }
+        let routes = gate.before(Router::new().route("/", get(|| async {})));
+        routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn without_keys_no_token_is_valid_and_the_mode_decides_about_none() {
+        for (mode, none, any) in [
+            (AuthMode::Off, StatusCode::OK, StatusCode::OK),
+            (AuthMode::Optional, StatusCode::OK, StatusCode::UNAUTHORIZED),
+            (AuthMode::Required, StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED),
+        ] {
+            let gate = Gate::new(mode, None);
+            assert_eq!(status(&gate, None).await, none, "{mode:?}");
+            assert_eq!(status(&gate, Some("Bearer x.y.z")).await, any, "{mode:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn while_remote_keys_were_never_there_nothing_is_said_of_a_token() {
+        let mut config = Config::default();
+        config.auth.mode = Some(AuthMode::Required);
+        // Nothing listens there.
+        config.auth.jwks_url = Some("http://127.0.0.1:1/keys".to_owned());
+        let verifier = config.verifier(Environment::Development).unwrap().map(Arc::new);
+        let gate = Gate::new(AuthMode::Required, verifier);
+        assert_eq!(status(&gate, Some("Bearer x.y.z")).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(&gate, None).await, StatusCode::UNAUTHORIZED);
+    }
 }

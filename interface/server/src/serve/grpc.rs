@@ -8,7 +8,7 @@ use hive_grpc::orchestration::OrchestratorService;
 use hive_grpc::registry::RegistryService;
 use hive_grpc::tickets::{LegacyTicketService, TicketDispatch, TicketService, WatchConfig};
 use hive_grpc_kit::server::builder::{BuildError, ServerBuilder};
-use hive_grpc_kit::server::config::{Config, Environment};
+use hive_grpc_kit::server::config::Config;
 use hive_grpc_kit::server::serve::Server;
 use hive_grpc_kit::servicer;
 use hive_proto::grpc::hive::tickets::v1::ticket_dispatch_server::TicketDispatchServer;
@@ -25,20 +25,17 @@ use tokio::sync::Notify;
 use super::servicer::InCall;
 use crate::exit::Failure;
 use crate::roles::Role;
-use crate::telemetry::Told;
 use crate::wire::Hive;
 
-/// The server of a role; none for one that answers nothing.
+/// The server of a role, made of `builder`; none for one that answers nothing.
 pub(super) fn server(
     role: Role,
     config: &Config,
-    environment: Environment,
+    builder: ServerBuilder,
     hive: &Hive,
     api: Option<&TicketApi>,
-    told: &Told,
     failed: &Arc<Notify>,
 ) -> Result<Option<Server>, Failure> {
-    let builder = told.by_grpc(ServerBuilder::new(config.clone(), environment));
     let builder = match (role, &hive.registry, api, &hive.orchestration) {
         (Role::Registry, Some(registry), _, _) => {
             let registry = RegistryService::new(registry.clone());

@@ -8,6 +8,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use hive_application::tickets::{TicketApi, Tickets, TokenConfig};
 use hive_grpc_kit::drain::Shutdown;
+use hive_grpc_kit::server::config::{AuthConfig, Secret};
 use hive_http::health::Health;
 use hive_http::metrics::Scrape;
 use hive_http::router::{Platform, app, orchestration, scrape_only, tickets};
@@ -21,17 +22,26 @@ use super::metrics::Metrics;
 use crate::telemetry::tickets::MeasuredIssuer;
 use crate::wire::{Ground, Hive};
 
-/// The tickets as callers use them. Without a key, tokens are signed with one that ends with this process.
+/// The tickets as callers use them. Without a key, tokens are signed with one that ends with this process. They are made as
+/// this process wants tokens to be, since they are shown to it.
 pub(super) fn ticket_api(
     tickets: &Tickets,
     ground: &Ground,
-    key: Option<&[u8]>,
+    auth: &AuthConfig,
 ) -> Result<TicketApi, hive_jwt::EmptyKey> {
     let own = format!("{}{}", ground.ids.uuid(), ground.ids.uuid());
-    let issuer = Hs256TokenIssuer::new(key.unwrap_or(own.as_bytes()))?;
+    let key = auth.jwt_secret.as_ref().map_or(own.as_str(), Secret::expose);
+    let issuer = Hs256TokenIssuer::new(key.as_bytes())?;
     let (clock, ids) = (Arc::clone(&ground.clock), Arc::clone(&ground.ids));
     let issuer = Arc::new(MeasuredIssuer::new(issuer));
-    Ok(TicketApi::new(tickets.clone(), clock, ids, issuer, TokenConfig::default()))
+    let mut tokens = TokenConfig::default();
+    if let Some(expected) = &auth.issuer {
+        tokens.issuer.clone_from(expected);
+    }
+    if let Some(expected) = &auth.audience {
+        tokens.audience.clone_from(expected);
+    }
+    Ok(TicketApi::new(tickets.clone(), clock, ids, issuer, tokens))
 }
 
 /// The union of the routes of the roles served, and the metrics alone.

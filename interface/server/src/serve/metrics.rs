@@ -9,6 +9,7 @@ use std::time::Duration;
 use hive_application::clock::Clock as _;
 use hive_application::error::Error;
 use hive_application::orchestration::{FlowObserver, Progress};
+use hive_domain::ids::WorkflowId;
 use hive_domain::orchestration::flow::Flow;
 use hive_http::metrics::{HttpMetrics, is_error};
 use metrics::{
@@ -120,6 +121,10 @@ impl HttpMetrics for Metrics {
 impl FlowObserver for Metrics {
     fn observe(&self, flow: &Flow, progress: Progress<'_>) {
         self.flows.observe(flow, progress);
+    }
+
+    fn stopped(&self, workflow_id: &WorkflowId) {
+        self.flows.stopped(workflow_id);
     }
 
     fn opened(&self, flow: &Flow, span: &tracing::Span) {

@@ -25,6 +25,7 @@ use axum::Router;
 use hive_grpc_kit::auth::Verifier;
 use hive_grpc_kit::drain::Shutdown;
 use hive_grpc_kit::health::ServingStatus;
+use hive_grpc_kit::server::builder::ServerBuilder;
 use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::server::serve::Server;
 use hive_http::health::Health;
@@ -53,7 +54,6 @@ pub(crate) struct Plan {
     service: String,
     ports: Vec<(Port, u16)>,
     gate: Gate,
-    token_key: Option<Vec<u8>>,
     told: Told,
 }
 
@@ -72,8 +72,10 @@ impl Plan {
         settings.flat.check(roles).map_err(|error| wrong(error.to_string()))?;
         config.check(environment).map_err(|error| wrong(error.to_string()))?;
         let verifier = config.verifier(environment).map_err(|error| wrong(error.to_string()))?;
-        let token_key = config.auth.jwt_secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec());
-        if token_key.is_none() && environment != Environment::Development && roles.has(Role::Tickets) {
+        if config.auth.jwt_secret.is_none()
+            && environment != Environment::Development
+            && roles.has(Role::Tickets)
+        {
             return Err(wrong("JWT_SECRET_KEY is needed to sign the tokens of tickets".to_owned()));
         }
         let gate = Gate::new(config.auth_mode(environment), verifier.map(Arc::<Verifier>::new));
@@ -89,16 +91,7 @@ impl Plan {
         }
         ports.push((Port::Http("http"), settings.http_port));
         ports.push((Port::Http("metrics"), settings.prometheus_port));
-        Ok(Plan {
-            config,
-            environment,
-            roles: roles.clone(),
-            service,
-            ports,
-            gate,
-            token_key,
-            told: Told::default(),
-        })
+        Ok(Plan { config, environment, roles: roles.clone(), service, ports, gate, told: Told::default() })
     }
 
     /// The same, with servers that tell what they do.
@@ -126,22 +119,15 @@ impl Plan {
     ) -> Result<Servers, Failure> {
         let drain = self.drain();
         let api = hive.tickets.as_ref().map(|tickets| {
-            http::ticket_api(tickets, &hive.ground, self.token_key.as_deref())
+            http::ticket_api(tickets, &hive.ground, &self.config.auth)
                 .map_err(|error| Failure::Usage(format!("wrong settings\nJWT_SECRET_KEY: {error}")))
         });
         let api = api.transpose()?;
         let (mut grpc, mut tickets_health) = (Vec::new(), None);
         for (port, _) in &self.ports {
             if let Port::Grpc(role, _) = port {
-                let server = grpc::server(
-                    *role,
-                    &self.config,
-                    self.environment,
-                    hive,
-                    api.as_ref(),
-                    &self.told,
-                    &failed,
-                )?;
+                let builder = self.builder();
+                let server = grpc::server(*role, &self.config, builder, hive, api.as_ref(), &failed)?;
                 if *role == Role::Tickets {
                     tickets_health = server.as_ref().map(Server::health);
                 }
@@ -160,7 +146,16 @@ impl Plan {
         };
         let http = http::routers(hive, api, &self.gate, metrics, health, &failed);
         let http = http.map(|routes| self.told.by_http(routes));
-        Ok(Servers { grpc, http, drain, databases, failed })
+        Ok(Servers { grpc, http, drain, databases, failed, gate: self.gate })
+    }
+
+    /// A server of gRPC without services. All of them verify tokens as REST does.
+    fn builder(&self) -> ServerBuilder {
+        let builder = self.told.by_grpc(ServerBuilder::new(self.config.clone(), self.environment));
+        match self.gate.verifier() {
+            Some(verifier) => builder.verifier(Arc::clone(verifier)),
+            None => builder,
+        }
     }
 
     fn host(&self) -> IpAddr {
@@ -224,6 +219,7 @@ pub(crate) struct Servers {
     databases: Vec<Check>,
     /// Told when something failed because a database may be away.
     failed: Arc<Notify>,
+    gate: Gate,
 }
 
 impl Servers {
@@ -243,6 +239,7 @@ impl Servers {
         tokio::select! {
             () = signals.stop() => {}
             () = ready::follow(self.databases, self.failed) => {}
+            () = self.gate.keep_up_to_date() => {}
         }
         tracing::info!("draining");
         shutdown.drain();

@@ -13,6 +13,7 @@ use hive_grpc_kit::health::{Dependency, HealthReporter};
 use hive_http::health::Readiness;
 use hive_wire::status::from_status;
 use tokio::sync::Notify;
+use tonic::Code;
 
 use crate::roles::{Role, Roles};
 use crate::wire::Hive;
@@ -103,10 +104,12 @@ pub(super) async fn follow(databases: Vec<Check>, failed: Arc<Notify>) {
 async fn ask(link: Link) -> Result<(), Error> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(ANSWER);
-    let unavailable = |status| from_status("the neighbour", status);
-    let answer = HealthClient::new(link).check(request).await.map_err(unavailable)?;
-    if answer.into_inner().status() == ServingStatus::Serving {
-        return Ok(());
+    match HealthClient::new(link).check(request).await {
+        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => return Ok(()),
+        Ok(_) => {}
+        // It serves, but not its health.
+        Err(status) if status.code() == Code::Unimplemented => return Ok(()),
+        Err(status) => return Err(from_status("the neighbour", status)),
     }
     Err(Error::unavailable("the neighbour", "it says that it does not serve", Effect::None))
 }

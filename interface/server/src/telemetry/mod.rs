@@ -28,6 +28,7 @@ use self::traces::Traces;
 use crate::console::Screen;
 use crate::exit::Failure;
 use crate::logging::{self, Logs};
+use crate::roles::Roles;
 use crate::settings::{LogFormat, Settings};
 
 /// The logs and the traces of a process. Dropping it tells the rest; do so last.
@@ -40,8 +41,9 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     /// Starts what the settings ask for. Once a process.
-    pub(crate) fn start(settings: &Settings, screen: &Screen) -> Result<Self, Failure> {
-        let traces = Traces::start(settings).map_err(|error| Failure::Defect(Error::internal(error)))?;
+    pub(crate) fn start(settings: &Settings, roles: &Roles, screen: &Screen) -> Result<Self, Failure> {
+        let traces = Traces::start(settings, roles);
+        let traces = traces.map_err(|error| Failure::Defect(Error::internal(error)))?;
         Self::with(traces, settings, screen)
     }
 

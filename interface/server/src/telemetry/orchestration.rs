@@ -26,8 +26,6 @@ pub(crate) struct MeasuredTickets {
     tickets: Arc<dyn TicketGateway>,
     generation: Series<Histogram>,
     published: Series<Counter>,
-    resources: Series<Counter>,
-    allocations: Series<Counter>,
     urgency: Series<Histogram>,
     affinity: Series<Histogram>,
 }
@@ -39,22 +37,29 @@ impl MeasuredTickets {
             tickets,
             generation: Series::of("orchestration_ticket_generation_duration_seconds"),
             published: Series::of("orchestration_tickets_published_total"),
-            resources: Series::of("orchestration_resource_allocations_total"),
-            allocations: Series::of("orchestration_scheduler_allocations_total"),
             urgency: Series::of("orchestration_scheduler_priority_score"),
             affinity: Series::of("neural_hive_orchestrator_affinity_score"),
         }
     }
 
-    /// An agent was chosen; `why` is what the scheduler says about it.
-    fn allocated(&self, why: &Json) {
-        self.resources.at([0]).increment(1);
-        self.allocations.at([0, 0, 0]).increment(1);
-        if let Some(score) = why.get("priority_score").and_then(number) {
-            self.urgency.first().record(score);
-        }
-        if let Some(score) = why.get("agent_terms").and_then(|terms| terms.get("affinity")).and_then(number) {
-            self.affinity.first().record(score);
+    /// A ticket was given to an agent, for these reasons.
+    fn dispatched(&self, Scores { urgency, affinity }: Scores) {
+        urgency.into_iter().for_each(|score| self.urgency.first().record(score));
+        affinity.into_iter().for_each(|score| self.affinity.first().record(score));
+    }
+}
+
+/// What the scheduler says about a choice.
+struct Scores {
+    urgency: Option<f64>,
+    affinity: Option<f64>,
+}
+
+impl Scores {
+    fn of(why: &Json) -> Self {
+        Scores {
+            urgency: why.get("priority_score").and_then(number),
+            affinity: why.get("agent_terms").and_then(|terms| terms.get("affinity")).and_then(number),
         }
     }
 }
@@ -88,13 +93,15 @@ impl TicketGateway for MeasuredTickets {
     }
 
     async fn order(&self, ticket_id: &TicketId, order: Order) -> Result<(), Error> {
-        let is_dispatch = matches!(order, Order::Dispatch(_));
-        if let Order::Dispatch(dispatch) = &order {
-            self.allocated(&dispatch.allocation);
-        }
+        let Order::Dispatch(dispatch) = &order else { return self.tickets.order(ticket_id, order).await };
+        let scores = Scores::of(&dispatch.allocation);
         let answer = self.tickets.order(ticket_id, order).await;
-        if is_dispatch && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::FailedPrecondition) {
-            self.published.at([1]).increment(1);
+        match &answer {
+            Ok(()) => self.dispatched(scores),
+            Err(error) if error.kind() == ErrorKind::FailedPrecondition => {
+                self.published.at([1]).increment(1);
+            }
+            Err(_) => {}
         }
         answer
     }

@@ -29,7 +29,7 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
 
 use crate::logging::Teller;
-use crate::roles::Role;
+use crate::roles::{Role, Roles};
 use crate::settings::{Environment, Settings};
 
 /// The target of the spans of the ticket context, made here.
@@ -72,6 +72,7 @@ impl Traces {
     /// Starts exporting, if the settings name an address.
     pub(crate) fn start(
         settings: &Settings,
+        roles: &Roles,
     ) -> Result<Option<Self>, Box<dyn std::error::Error + Send + Sync>> {
         let Some(endpoint) = settings.otel_exporter_endpoint.as_ref().filter(|_| settings.otel_enabled)
         else {
@@ -84,7 +85,7 @@ impl Traces {
             .build()?;
         let exporter = {
             let _within = runtime.enter();
-            ByService::new(endpoint)?
+            ByService::new(endpoint, Named::of(settings, roles))?
         };
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE)
@@ -142,23 +143,38 @@ fn resource(environment: Environment) -> Resource {
         .build()
 }
 
+/// The only service of the process, where it was given another name.
+#[derive(Debug)]
+struct Named {
+    service: &'static str,
+    name: String,
+}
+
+impl Named {
+    fn of(settings: &Settings, roles: &Roles) -> Option<Self> {
+        let name = settings.flat.service(roles)?.to_owned();
+        Some(Named { service: roles.service(), name })
+    }
+}
+
 /// Exports each span as one of its service.
 #[derive(Debug)]
 struct ByService {
     exporters: Vec<(&'static str, OtlpExporter)>,
+    named: Option<Named>,
     /// The last export failed, which is told once.
     failing: AtomicBool,
 }
 
 impl ByService {
-    fn new(endpoint: &str) -> Result<Self, ExporterBuildError> {
+    fn new(endpoint: &str, named: Option<Named>) -> Result<Self, ExporterBuildError> {
         let exporter = |service| {
             let exporter =
                 OtlpExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT).build()?;
             Ok((service, exporter))
         };
         let exporters = SERVICES.into_iter().map(exporter).collect::<Result<_, ExporterBuildError>>()?;
-        Ok(ByService { exporters, failing: AtomicBool::new(false) })
+        Ok(ByService { exporters, named, failing: AtomicBool::new(false) })
     }
 }
 
@@ -194,7 +210,9 @@ impl SpanExporter for ByService {
             let shared = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
             let own = [KeyValue::new("neural.hive.component", *service)];
             let builder = Resource::builder_empty().with_attributes(shared).with_attributes(own);
-            exporter.set_resource(&builder.with_service_name(*service).build());
+            let named = self.named.as_ref().filter(|named| named.service == *service);
+            let name = named.map_or(*service, |named| named.name.as_str()).to_owned();
+            exporter.set_resource(&builder.with_service_name(name).build());
         }
     }
 }

@@ -148,6 +148,19 @@ impl Load {
     }
 }
 
+#[test]
+fn what_starts_before_its_database_waits_for_it() {
+    let Some(mut cluster) = cluster() else { return };
+    let data = temporary();
+    cluster.stop(Stop::Fast).expect("the server stops");
+    let mut running = on(&cluster, up(data.path())).start();
+    let _ = running.wait_for_line("waiting for database 127.0.0.1:");
+    cluster.run().expect("the server starts");
+    let _ = running.wait_for_line("hive: tickets serves grpc");
+    running.terminate();
+    let _ = running.finish().exits_with(0);
+}
+
 /// The server stops under load, once as if the power failed and once in good order: calls fail at once with "not
 /// available", so does readiness, and everything goes on by itself when it is back: calls, and a plan under way.
 #[test]

@@ -23,7 +23,7 @@ fn help_and_version_are_answers() {
 
 #[test]
 fn a_wrong_command_line_is_a_usage_error() {
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 11] = [
         &["no-such-command"],
         &["run"],
         &["run", "a.json", "b.json"],
@@ -32,6 +32,9 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["run", "a.json", "--agents", "0"],
         &["run", "a.json", "--output", "xml"],
         &["config", "no-such-command"],
+        &["serve", "tickets", "--agents", "2"],
+        &["serve", "orchestration", "--name", "worker"],
+        &["serve", "agent", "registry", "--name", "worker"],
     ];
     for arguments in wrong {
         let finished = Hive::new(arguments).finish().exits_with(64);
@@ -86,6 +89,25 @@ fn a_mistake_in_the_file_is_named_by_its_line() {
     let text = said(&hive.finish().exits_with(64));
     assert!(text.contains("SCHEDULER_MAX_PARALLEL_TICKETS") && text.contains('3'), "{text}");
     assert!(!text.contains(SECRET), "{text}");
+}
+
+/// Where nothing listens.
+const NOWHERE: &str = "postgres://somebody:s3cret@127.0.0.1:1/nothing";
+
+#[test]
+fn a_database_that_is_away_is_named_and_waited_for_until_told_to_stop() {
+    let (data, file) = (temporary(), example("ledger.json"));
+    for hive in [Hive::new(["migrate"]), Hive::run(&file)] {
+        let told = hive.data(data.path()).env("TICKETS__DATABASE_URL", NOWHERE).finish().exits_with(64);
+        assert!(told.err.contains("hive: database 127.0.0.1:1/nothing: "), "{}", told.err);
+        assert!(!told.err.contains("data folder") && !told.err.contains("s3cret"), "{}", told.err);
+    }
+    let hive = Hive::new(["serve", "tickets"]).data(data.path()).env("TICKETS__DATABASE_URL", NOWHERE);
+    let mut running = hive.env("HTTP_PORT", "0").env("PROMETHEUS_PORT", "0").start();
+    let _ = running.wait_for_line("waiting for database 127.0.0.1:1/nothing");
+    running.terminate();
+    let ended = running.finish().exits_with(0);
+    assert!(!ended.err.contains("serves") && !ended.err.contains("s3cret"), "{}", ended.err);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Measures flows as they go. A change is counted by its place in the ticket log, once, however often a flow is taken up
-//! again in this process.
+//! again in this process until it ends or stops.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -118,12 +118,14 @@ impl Flows {
         }
     }
 
+    fn left(&self, workflow_id: &WorkflowId) {
+        let mut under_way = self.lock();
+        under_way.remove(workflow_id);
+        self.active.first().set(under_way.len() as f64);
+    }
+
     fn ended(&self, flow: &Flow) {
-        {
-            let mut under_way = self.lock();
-            under_way.remove(flow.workflow_id());
-            self.active.first().set(under_way.len() as f64);
-        }
+        self.left(flow.workflow_id());
         let status = flow.status().unwrap_or(PlanStatus::Failed) as usize;
         self.ended.at([status, band(flow)]).increment(1);
         let last = flow.nodes().iter().filter_map(|node| node.completed_at).max();
@@ -142,7 +144,11 @@ impl Flows {
         }
         let task_type = if node.undoes.is_some() { TaskType::Compensate } else { node.content.task_type };
         match record.action {
-            TicketAction::Dispatched => self.published.at([0]).increment(1),
+            TicketAction::Dispatched => {
+                self.published.at([0]).increment(1);
+                self.resources.at([0]).increment(1);
+                self.allocations.at([0, 0, 0]).increment(1);
+            }
             TicketAction::Retried => {
                 let attempt = usize::try_from(record.retry_count - 1).unwrap_or(0).min(4);
                 self.retries.at([task_type as usize, attempt]).increment(1);
@@ -206,6 +212,10 @@ impl FlowObserver for Flows {
                 self.rejections.at([0]).increment(1);
             }
         }
+    }
+
+    fn stopped(&self, workflow_id: &WorkflowId) {
+        self.left(workflow_id);
     }
 
     fn opened(&self, flow: &Flow, span: &tracing::Span) {

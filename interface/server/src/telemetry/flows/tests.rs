@@ -74,7 +74,13 @@ fn a_change_counts_once_however_often_its_flow_is_taken_up() {
     // The attempt fails before it remembers the change: the log tells it again to the next one.
     flows.observe(&flow, Progress::TakenUp);
     flows.observe(&flow, Progress::Ticket(&dispatched));
-    assert!((sum(&shown, "orchestration_tickets_published_total") - 1.0).abs() < 1e-9);
+    for family in [
+        "orchestration_tickets_published_total",
+        "orchestration_resource_allocations_total",
+        "orchestration_scheduler_allocations_total",
+    ] {
+        assert!((sum(&shown, family) - 1.0).abs() < 1e-9, "{family}");
+    }
     let completed = change(&mut flow, 9, TicketAction::Completed, TicketStatus::Completed, NOW.plus_ms(1));
     flows.observe(&flow, Progress::Ticket(&completed));
     flows.observe(&flow, Progress::TakenUp);
@@ -83,6 +89,20 @@ fn a_change_counts_once_however_often_its_flow_is_taken_up() {
     assert!((sum(&shown, "orchestration_workflows_active") - 1.0).abs() < 1e-9);
     flows.observe(&flow, Progress::Entered(Phase::Ended));
     assert!(sum(&shown, "orchestration_workflows_active").abs() < 1e-9);
+}
+
+#[test]
+fn a_flow_that_stops_is_not_active() {
+    let (flows, shown) = measured();
+    let flow = flow();
+    let active = || sum(&shown, "orchestration_workflows_active");
+    flows.observe(&flow, Progress::TakenUp);
+    flows.stopped(flow.workflow_id());
+    assert!(active().abs() < 1e-9);
+    flows.look(NOW);
+    assert!(sum(&shown, "orchestration_sla_remaining_seconds").abs() < 1e-9);
+    flows.observe(&flow, Progress::TakenUp);
+    assert!((active() - 1.0).abs() < 1e-9, "it got another chance");
 }
 
 #[test]
