@@ -14,6 +14,8 @@ pub const ERROR_DOMAIN: &str = "hive";
 /// In the metadata of `google.rpc.ErrorInfo`: `unknown` when a failed write may have happened.
 const EFFECT: &str = "effect";
 const UNKNOWN_EFFECT: &str = "unknown";
+/// What the gRPC kit says there of a call that certainly changed nothing.
+const NO_EFFECT: &str = "none";
 
 /// Every reason a use case gives. One that is not here arrives as the word of its kind.
 #[rustfmt::skip]
@@ -134,9 +136,15 @@ fn was_not_ready(status: &Status) -> bool {
     status.code() == Code::Unknown && status.message().starts_with("Service was not ready")
 }
 
+/// Whether the gRPC kit says, here or there, that the call certainly changed nothing.
+fn says_no_effect(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| info.metadata.get(EFFECT).is_some_and(|effect| effect == NO_EFFECT))
+}
+
 /// Whether the call failed before there was a connection to send it on.
 fn never_sent(status: &Status) -> bool {
-    if was_not_ready(status) {
+    if was_not_ready(status) || says_no_effect(status) {
         return true;
     }
     let mut cause = status.source();
@@ -206,7 +214,12 @@ mod tests {
     fn what_never_arrived_certainly_changed_nothing() {
         let refused = tonic::ConnectError(Box::from("connection refused"));
         let not_ready = Status::unknown("Service was not ready: closed");
-        for status in [not_ready, Status::from_error(Box::new(refused))] {
+        let metadata = HashMap::from([("effect".to_owned(), "none".to_owned())]);
+        let details = ErrorDetails::with_error_info("UNREACHABLE", "client", metadata);
+        let unreachable = Status::with_error_details(Code::Unavailable, "it cannot be reached", details);
+        // As generated clients hand on what the channel below them says.
+        let unreachable = Status::from_error(Box::new(unreachable));
+        for status in [not_ready, Status::from_error(Box::new(refused)), unreachable] {
             let error = from_status("the tickets", status);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None));
         }

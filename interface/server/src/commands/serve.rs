@@ -19,6 +19,7 @@ use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::wire::Hive;
 use crate::wire::agents::Agents;
+use crate::wire::link;
 use crate::wire::stores::Stores;
 
 /// Serves everything until told to stop.
@@ -43,6 +44,7 @@ fn serve(
 ) -> Result<Exit, Failure> {
     let screen = Screen::plain();
     let telemetry = Telemetry::start(settings, &screen)?;
+    link::check(settings, &roles)?;
     let plan = Plan::check(settings, &roles, effective)?.telling(telemetry.of_servers());
     let folder = folder().map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = Arc::new(Metrics::install()?);

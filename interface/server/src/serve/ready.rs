@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hive_application::error::{Effect, Error, ErrorKind};
 use hive_domain::ids::{AgentId, TicketId, WorkflowId};
+use hive_grpc_kit::client::Channel;
 use hive_grpc_kit::health::proto::HealthCheckRequest;
 use hive_grpc_kit::health::proto::health_check_response::ServingStatus;
 use hive_grpc_kit::health::proto::health_client::HealthClient;
@@ -16,7 +17,6 @@ use tokio::sync::Notify;
 
 use crate::roles::{Role, Roles};
 use crate::wire::Hive;
-use crate::wire::link::Link;
 
 /// No one's id.
 const NOBODY: &str = "ready";
@@ -69,9 +69,9 @@ pub(super) fn neighbours(hive: &Hive, roles: &Roles) -> Vec<Check> {
     // The others ask nothing of anybody.
     let asks = roles.has(Role::Orchestration) || roles.has(Role::Agent);
     let remote = hive.neighbours.remote.iter().filter(|_| asks);
-    let check = |(name, link): &(&str, Link)| -> Check {
-        let link = link.clone();
-        let look = move || ask(link.clone());
+    let check = |(name, channel): &(&str, Channel)| -> Check {
+        let channel = channel.clone();
+        let look = move || ask(channel.clone());
         ((*name).to_owned(), Arc::new(Needed { look, told: Vec::new() }))
     };
     remote.map(check).collect()
@@ -96,11 +96,11 @@ pub(super) async fn follow(databases: Vec<Check>, failed: Arc<Notify>) {
 }
 
 /// Whether a neighbour serves.
-async fn ask(link: Link) -> Result<(), Error> {
+async fn ask(channel: Channel) -> Result<(), Error> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(ANSWER);
     let unavailable = |status| from_status("the neighbour", status);
-    let answer = HealthClient::new(link).check(request).await.map_err(unavailable)?;
+    let answer = HealthClient::new(channel).check(request).await.map_err(unavailable)?;
     if answer.into_inner().status() == ServingStatus::Serving {
         return Ok(());
     }
