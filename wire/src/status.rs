@@ -222,7 +222,12 @@ mod tests {
     fn what_never_arrived_certainly_changed_nothing() {
         let refused = tonic::ConnectError(Box::from("connection refused"));
         let not_ready = Status::unknown("Service was not ready: closed");
-        for status in [not_ready, Status::from_error(Box::new(refused))] {
+        let metadata = HashMap::from([("effect".to_owned(), "none".to_owned())]);
+        let details = ErrorDetails::with_error_info("UNREACHABLE", "client", metadata);
+        let unreachable = Status::with_error_details(Code::Unavailable, "it cannot be reached", details);
+        // As generated clients hand on what the channel below them says.
+        let unreachable = Status::from_error(Box::new(unreachable));
+        for status in [not_ready, Status::from_error(Box::new(refused)), unreachable] {
             let error = from_status("the tickets", status);
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None));
         }

@@ -1,23 +1,22 @@
 //! The token that processes of the platform show each other.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hive_domain::time::Timestamp;
-use http::HeaderValue;
+use jsonwebtoken::errors::Error;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Serialize;
 
-/// Seconds that a token lives; half of that it is shown.
+/// Seconds that a token lives.
 const LIFETIME_SECONDS: i64 = 3_600;
 
-/// Signs tokens for one service, each for an hour, and shows the same one for half of that.
+/// Signs tokens for one service, each for an hour.
 pub struct ServiceToken {
     key: EncodingKey,
     subject: String,
     issuer: Option<String>,
     audience: Option<String>,
-    shown: Mutex<Option<(i64, HeaderValue)>>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +31,9 @@ struct Claims<'a> {
 }
 
 impl ServiceToken {
+    /// How long a token is shown: half of its life, since clocks differ.
+    pub const SHOWN_FOR: Duration = Duration::from_secs(LIFETIME_SECONDS.unsigned_abs() / 2);
+
     /// Tokens of `subject`, signed with the secret that all processes share.
     pub fn new(key: &[u8], subject: &str, issuer: &Option<String>, audience: &Option<String>) -> Self {
         ServiceToken {
@@ -39,20 +41,15 @@ impl ServiceToken {
             subject: subject.to_owned(),
             issuer: issuer.clone(),
             audience: audience.clone(),
-            shown: Mutex::new(None),
         }
     }
 
-    /// The value of the header `authorization`. None when it cannot be signed, which the server then answers.
-    pub fn header(&self, now: Timestamp) -> Option<HeaderValue> {
+    /// A token from `now` on.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn sign(&self, now: Timestamp) -> Result<String, Error> {
         let now = now.millis().div_euclid(1_000);
-        // A value is replaced as a whole.
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made_at, header)) = &*shown
-            && (0..LIFETIME_SECONDS / 2).contains(&(now - made_at))
-        {
-            return Some(header.clone());
-        }
         let claims = Claims {
             sub: &self.subject,
             iss: self.issuer.as_deref(),
@@ -60,11 +57,7 @@ impl ServiceToken {
             exp: now + LIFETIME_SECONDS,
             iat: now,
         };
-        let token = encode(&Header::new(Algorithm::HS256), &claims, &self.key).ok()?;
-        let mut header = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
-        header.set_sensitive(true);
-        *shown = Some((now, header.clone()));
-        Some(header)
+        encode(&Header::new(Algorithm::HS256), &claims, &self.key)
     }
 }
 
@@ -76,18 +69,26 @@ impl fmt::Debug for ServiceToken {
 
 #[cfg(test)]
 mod tests {
+    use jsonwebtoken::{DecodingKey, Validation, decode};
+
     use super::*;
 
     #[test]
-    fn a_token_is_shown_for_half_of_its_life() {
+    fn a_token_says_who_and_for_how_long() {
         let tokens = ServiceToken::new(b"key", "hive", &None, &Some("platform".to_owned()));
-        let at = |second: i64| tokens.header(Timestamp::from_millis(second * 1_000)).unwrap();
-        let first = at(1_000);
-        assert!(first.is_sensitive() && first.to_str().unwrap().starts_with("Bearer "));
-        assert_eq!(at(1_000 + LIFETIME_SECONDS / 2 - 1), first);
-        let second = at(1_000 + LIFETIME_SECONDS / 2);
-        assert_ne!(second, first);
-        assert_ne!(at(500), second, "the clock went back");
+        let token = tokens.sign(Timestamp::from_millis(1_000_999)).unwrap();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_exp = false;
+        validation.set_audience(&["platform"]);
+        let claims = decode::<serde_json::Value>(&token, &DecodingKey::from_secret(b"key"), &validation)
+            .unwrap()
+            .claims;
+        assert_eq!(
+            (&claims["sub"], &claims["iat"], &claims["exp"]),
+            (&"hive".into(), &1_000.into(), &4_600.into())
+        );
+        assert!(claims.get("iss").is_none());
+        assert!(ServiceToken::SHOWN_FOR < Duration::from_secs(3_600));
         assert!(!format!("{tokens:?}").contains("key"));
     }
 }

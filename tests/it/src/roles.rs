@@ -71,7 +71,6 @@ impl Processes {
 
     /// Starts a role, at the port it had before.
     pub fn start_role(&mut self, role: Role, data: &Path) {
-        let [tickets, registry, ..] = self.ports.map(|port| port.to_string());
         let hive = Hive::new(["serve", role.word()]);
         let hive = match role {
             Role::Agent => hive.arg("--name").arg("worker").arg("--agents").arg("2"),
@@ -81,9 +80,13 @@ impl Processes {
             .data(data)
             .env("GRPC__SERVER__PORT", &self.ports[role as usize].to_string())
             .env("HTTP_PORT", "0")
-            .env("PROMETHEUS_PORT", "0")
-            .env("EXECUTION_TICKET_SERVICE_PORT", &tickets)
-            .env("SERVICE_REGISTRY_PORT", &registry);
+            .env("PROMETHEUS_PORT", "0");
+        let neighbours =
+            ["EXECUTION_TICKET_SERVICE_PORT", "SERVICE_REGISTRY_PORT"].into_iter().zip(self.ports);
+        // One without a port was not started yet, and is asked nothing by those that were.
+        let hive = neighbours
+            .filter(|(_, port)| *port != 0)
+            .fold(hive, |hive, (name, port)| hive.env(name, &port.to_string()));
         let mut running =
             self.settings.iter().fold(hive, |hive, (name, value)| hive.env(name, value)).start();
         let mut address = |name: &str| -> SocketAddr {

@@ -20,13 +20,12 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Asks every server; 0 when all serve, 1 otherwise.
 pub(super) fn execute(args: &HealthArgs, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
     let _telemetry = Telemetry::logs(settings, &Screen::plain())?;
-    let peers = &settings.peers;
-    let own = || vec![peers.registry(), peers.tickets(), server::orchestration(settings)];
+    let (peers, scheme) = (&settings.peers, settings.grpc.client.scheme());
+    let own = || vec![peers.registry(scheme), peers.tickets(scheme), server::orchestration(settings)];
     let urls = if args.server.is_empty() { own() } else { args.server.clone() };
     super::runtime()?.block_on(async {
         let mut all_serve = true;
-        for url in urls {
-            let server = Server::at(&url, settings)?;
+        for server in server::servers(urls, settings)? {
             let (serves, text) = ask(&server).await;
             all_serve &= serves;
             output.text(&format!("{} {}\n", server.url, clean(&text))).map_err(Failure::Output)?;
@@ -38,7 +37,7 @@ pub(super) fn execute(args: &HealthArgs, settings: &Settings, output: &mut Outpu
 async fn ask(server: &Server) -> (bool, String) {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(ANSWER);
-    match HealthClient::new(server.link.clone()).check(request).await {
+    match HealthClient::new(server.channel.clone()).check(request).await {
         Ok(answer) => {
             let status = answer.into_inner().status();
             (status == ServingStatus::Serving, status.as_str_name().to_owned())

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hive_grpc_kit::client::Channel;
 use hive_proto::grpc::neural_hive::orchestration as wire;
 use hive_proto::result::ConsolidationJson;
 use tonic::{Code, Status};
@@ -19,7 +20,6 @@ use crate::output::table;
 use crate::output::words::{clean, count};
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
-use crate::wire::link::Link;
 
 /// How long orchestration may be away before it is given up.
 const AWAY: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ pub(super) fn submit(args: &SubmitArgs, settings: &Settings, output: &mut Output
     };
     let url = args.server.clone().unwrap_or_else(|| server::orchestration(settings));
     super::runtime()?.block_on(async {
-        let server = Server::at(&url, settings)?;
+        let Some(server) = server::servers(vec![url], settings)?.pop() else { return Ok(Exit::Defect) };
         let mut submitting = Submitting { server, screen, told: Told::default() };
         let exit = submitting.submit(message, args.watch).await?;
         output.text(&submitting.told.text).map_err(Failure::Output)?;
@@ -73,8 +73,8 @@ struct Told {
 }
 
 impl Submitting {
-    fn client(&self) -> OrchestratorServiceClient<Link> {
-        OrchestratorServiceClient::new(self.server.link.clone()).max_decoding_message_size(MAX_MESSAGE)
+    fn client(&self) -> OrchestratorServiceClient<Channel> {
+        OrchestratorServiceClient::new(self.server.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     async fn submit(&mut self, message: Vec<u8>, watch: bool) -> Result<Exit, Failure> {
@@ -248,8 +248,9 @@ impl Submitting {
 
 /// Whether another attempt may find the server.
 fn is_away(status: &Status) -> bool {
+    use Code::{Aborted, DeadlineExceeded, ResourceExhausted, Unavailable};
     use std::error::Error as _;
-    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::Aborted)
+    matches!(status.code(), Unavailable | DeadlineExceeded | ResourceExhausted | Aborted)
         || status.source().is_some()
 }
 

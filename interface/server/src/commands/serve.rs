@@ -19,6 +19,7 @@ use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::wire::Hive;
 use crate::wire::agents::Agents;
+use crate::wire::link;
 use crate::wire::stores::Stores;
 
 /// Agents of a process that is to have some, when nobody says how many.
@@ -54,6 +55,7 @@ fn serve(
 ) -> Result<Exit, Failure> {
     let screen = Screen::plain();
     let telemetry = Telemetry::start(settings, &roles, &screen)?;
+    link::check(settings, &roles)?;
     let plan = Plan::check(settings, &roles, effective)?.telling(telemetry.of_servers());
     let folder = folder().map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = Arc::new(Metrics::install()?);

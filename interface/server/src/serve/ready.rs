@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hive_application::error::{Effect, Error, ErrorKind};
 use hive_domain::ids::{AgentId, TicketId, WorkflowId};
+use hive_grpc_kit::client::Channel;
 use hive_grpc_kit::health::proto::HealthCheckRequest;
 use hive_grpc_kit::health::proto::health_check_response::ServingStatus;
 use hive_grpc_kit::health::proto::health_client::HealthClient;
@@ -17,7 +18,6 @@ use tonic::Code;
 
 use crate::roles::{Role, Roles};
 use crate::wire::Hive;
-use crate::wire::link::Link;
 
 /// No one's id.
 const NOBODY: &str = "ready";
@@ -74,9 +74,9 @@ pub(super) fn neighbours(hive: &Hive, roles: &Roles) -> Vec<Check> {
     // The others ask nothing of anybody.
     let asks = roles.has(Role::Orchestration) || roles.has(Role::Agent);
     let remote = hive.neighbours.remote.iter().filter(|_| asks);
-    let check = |(name, link): &(&str, Link)| -> Check {
-        let link = link.clone();
-        let look = move || ask(link.clone());
+    let check = |(name, channel): &(&str, Channel)| -> Check {
+        let channel = channel.clone();
+        let look = move || ask(channel.clone());
         ((*name).to_owned(), Arc::new(Needed { look, told: Vec::new() }))
     };
     remote.map(check).collect()
@@ -101,10 +101,10 @@ pub(super) async fn follow(databases: Vec<Check>, failed: Arc<Notify>) {
 }
 
 /// Whether a neighbour serves.
-async fn ask(link: Link) -> Result<(), Error> {
+async fn ask(channel: Channel) -> Result<(), Error> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(ANSWER);
-    match HealthClient::new(link).check(request).await {
+    match HealthClient::new(channel).check(request).await {
         Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => return Ok(()),
         Ok(_) => {}
         // It serves, but not its health.

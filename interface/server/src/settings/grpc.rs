@@ -1,7 +1,6 @@
 //! Settings of every gRPC server, `GRPC__SERVER__*`, and the kit's config made from them.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use hive_grpc_kit::compression::Compression;
 use hive_grpc_kit::server::config::{
@@ -13,16 +12,19 @@ use hive_jwt::ServiceToken;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer};
 
+use super::client::ClientSettings;
 use super::fields::{address, optional, port, switch, whole, word};
 
 const DAY_MS: i64 = 86_400_000;
 const MAX_BYTES: i64 = 1 << 30;
 
 /// Settings of gRPC.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GrpcSettings {
     server: ServerSettings,
+    /// Of calls to other processes.
+    pub(crate) client: ClientSettings,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -142,7 +144,7 @@ struct LoggingSettings {
     success_sample: u32,
 }
 
-fn compression<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Compression, D::Error> {
+pub(super) fn compression<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Compression, D::Error> {
     use Compression::{Gzip, Off, Zstd};
     word(deserializer, &[("off", Off), ("gzip", Gzip), ("zstd", Zstd)])
 }
@@ -154,7 +156,7 @@ fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AuthMode>, 
     optional(deserializer)?.map(read).transpose()
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Ok(optional(deserializer)?.map(Secret::new))
 }
 
@@ -163,11 +165,10 @@ const SUBJECT: &str = "hive";
 
 impl GrpcSettings {
     /// What processes of the platform show each other: a token signed with the secret they share, where there is one.
-    pub(crate) fn credentials(&self) -> Option<Arc<ServiceToken>> {
+    pub(crate) fn credentials(&self) -> Option<ServiceToken> {
         let auth = &self.server.auth;
         let secret = auth.jwt_secret.as_ref()?;
-        let token = ServiceToken::new(secret.expose().as_bytes(), SUBJECT, &auth.issuer, &auth.audience);
-        Some(Arc::new(token))
+        Some(ServiceToken::new(secret.expose().as_bytes(), SUBJECT, &auth.issuer, &auth.audience))
     }
 
     /// The config of a server; the port is that of `serve` with one role, and of the registry in `up`.

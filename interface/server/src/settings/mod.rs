@@ -9,6 +9,7 @@
 //! | `database` | where a role keeps its data |
 //! | `process` | the settings of the whole process |
 //! | `grpc` | the settings of every gRPC server |
+//! | `client` | the settings of calls to other processes |
 //! | `peers` | where roles served by other processes are |
 //! | `orchestration`, `registry`, `tickets` | the settings of a role, and the component configs made from them |
 //! | `dump` | printing what is in effect |
@@ -19,6 +20,7 @@
 //! 2. Its name in `names`, unless it has a prefix; its field in the struct of its role.
 //! 3. Where the component's `Config` is made from it. A setting without effect does not exist.
 
+mod client;
 mod database;
 mod dump;
 mod env_file;
@@ -203,14 +205,10 @@ impl Settings {
 
     /// What no single value shows.
     fn cross_check(&self, effective: &Effective) -> Vec<Problem> {
-        let problems = self.orchestration.cross_check();
-        problems
-            .into_iter()
-            .filter_map(|(field, message)| {
-                let given = effective.get(&format!("orchestration.{field}"))?;
-                Some(given.problem(message))
-            })
-            .collect()
+        let of_orchestration = self.orchestration.cross_check().into_iter();
+        let problems = of_orchestration.map(|(field, message)| (format!("orchestration.{field}"), message));
+        let problems = problems.chain(self.grpc.client.cross_check());
+        problems.filter_map(|(path, message)| Some(effective.get(&path)?.problem(message))).collect()
     }
 }
 

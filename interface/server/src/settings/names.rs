@@ -24,6 +24,7 @@ const ALIASES: &[(&str, &str)] = &[
 /// Paths of settings that are never shown.
 const SECRETS: &[&str] = &[
     "grpc.server.auth.jwt_secret",
+    "grpc.client.auth.token",
     "tickets.database_url",
     "tickets.postgres_password",
     "orchestration.database_url",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::fields::{port, text, whole};
+use super::fields::{text, whole};
 
 /// Settings of the way to other roles. A field is called as its plain name in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,11 +12,11 @@ use super::fields::{port, text, whole};
 pub(crate) struct PeerSettings {
     #[serde(deserialize_with = "host")]
     execution_ticket_service_host: String,
-    #[serde(deserialize_with = "port")]
+    #[serde(deserialize_with = "whole::<_, _, 1, 65_535>")]
     execution_ticket_service_port: u16,
     #[serde(deserialize_with = "host")]
     service_registry_host: String,
-    #[serde(deserialize_with = "port")]
+    #[serde(deserialize_with = "whole::<_, _, 1, 65_535>")]
     service_registry_port: u16,
     #[serde(deserialize_with = "whole::<_, _, 1, 300>")]
     service_registry_timeout_seconds: u64,
@@ -24,13 +24,13 @@ pub(crate) struct PeerSettings {
 
 impl PeerSettings {
     /// Where the tickets are.
-    pub(crate) fn tickets(&self) -> String {
-        format!("http://{}:{}", self.execution_ticket_service_host, self.execution_ticket_service_port)
+    pub(crate) fn tickets(&self, scheme: &str) -> String {
+        format!("{scheme}://{}:{}", self.execution_ticket_service_host, self.execution_ticket_service_port)
     }
 
     /// Where the registry is.
-    pub(crate) fn registry(&self) -> String {
-        format!("http://{}:{}", self.service_registry_host, self.service_registry_port)
+    pub(crate) fn registry(&self, scheme: &str) -> String {
+        format!("{scheme}://{}:{}", self.service_registry_host, self.service_registry_port)
     }
 
     /// How long the registry may take to answer.

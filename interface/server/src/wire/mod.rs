@@ -80,12 +80,7 @@ impl Hive {
         let terms = settings.registry.terms().map_err(|error| Failure::Defect(error.into()))?;
         let tickets = stores.tickets.as_ref().map(|database| tickets::context(database, &ground));
         let registry = stores.registry.as_ref().map(|database| registry::context(database, &ground, terms));
-        let neighbours = Neighbours::new(
-            tickets.as_ref(),
-            registry.as_ref(),
-            &settings.peers,
-            settings.grpc.credentials().as_ref(),
-        )?;
+        let neighbours = Neighbours::new(tickets.as_ref(), registry.as_ref(), settings)?;
         let orchestration = stores.orchestration.as_ref().map(|database| {
             let config = settings.orchestration.config();
             orchestration::context(database, &ground, &neighbours, observer, config)

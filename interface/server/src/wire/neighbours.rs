@@ -2,22 +2,18 @@
 //! another one does.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hive_application::orchestration::{AgentDirectory, TicketGateway};
 use hive_application::registry::{Registry, RegistryDesk};
 use hive_application::tickets::{TicketDesk, Tickets};
-use hive_jwt::ServiceToken;
+use hive_grpc_kit::client::Channel;
 use hive_peers::grpc::{RemoteDesk, RemoteRegistry, RemoteTickets};
 use hive_peers::in_process::{DeskPeer, RegistryPeer, TicketPeer};
 
-use super::link::{Link, caller};
+use super::link::{Clients, REGISTRY, TICKETS};
 use crate::exit::Failure;
-use crate::settings::PeerSettings;
+use crate::settings::Settings;
 use crate::telemetry::agents::TracedDesk;
-
-/// How long the tickets may take to answer: a large plan is many rows.
-const TICKETS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The adapters of the ports between contexts.
 #[derive(Clone)]
@@ -26,8 +22,8 @@ pub(crate) struct Neighbours {
     pub(crate) desk: Arc<dyn TicketDesk>,
     pub(crate) directory: Arc<dyn AgentDirectory>,
     pub(crate) registry: Arc<dyn RegistryDesk>,
-    /// Those in other processes, by the name of their service.
-    pub(crate) remote: Vec<(&'static str, Link)>,
+    /// The way to ask those in other processes how they are, by the name of their service.
+    pub(crate) remote: Vec<(&'static str, Channel)>,
 }
 
 impl Neighbours {
@@ -35,20 +31,23 @@ impl Neighbours {
     pub(super) fn new(
         tickets: Option<&Tickets>,
         registry: Option<&Registry>,
-        peers: &PeerSettings,
-        credentials: Option<&Arc<ServiceToken>>,
+        settings: &Settings,
     ) -> Result<Self, Failure> {
-        let wrong = |error: tonic::transport::Error| Failure::Usage(format!("wrong settings\n{error}"));
-        let mut remote = Vec::new();
+        let (peers, client) = (&settings.peers, &settings.grpc.client);
+        let away = [
+            tickets.is_none().then(|| (TICKETS, peers.tickets(client.scheme()))),
+            registry.is_none().then(|| (REGISTRY, peers.registry(client.scheme()))),
+        ];
+        let away: Vec<_> = away.into_iter().flatten().collect();
+        let clients = Clients::of_neighbours(settings, &away)?;
+        let remote = away.iter().map(|(neighbour, _)| clients.health(*neighbour));
+        let remote = remote.collect::<Result<Vec<_>, Failure>>()?;
         let (gateway, desk): (Arc<dyn TicketGateway>, Arc<dyn TicketDesk>) = match tickets {
             Some(tickets) => {
                 (Arc::new(TicketPeer::new(tickets.clone())), Arc::new(DeskPeer::new(tickets.clone())))
             }
             None => {
-                let caller =
-                    caller("the ticket service", &peers.tickets(), TICKETS_TIMEOUT, credentials.cloned());
-                let caller = caller.map_err(wrong)?;
-                remote.push(("execution-ticket-service", caller.calls.clone()));
+                let caller = clients.caller(TICKETS, client.timeout())?;
                 (Arc::new(RemoteTickets::new(caller.clone())), Arc::new(RemoteDesk::new(caller)))
             }
         };
@@ -58,11 +57,7 @@ impl Neighbours {
                 (Arc::new(peer.clone()), Arc::new(peer))
             }
             None => {
-                let (uri, timeout) = (peers.registry(), peers.registry_timeout());
-                let caller = caller("the service registry", &uri, timeout, credentials.cloned());
-                let caller = caller.map_err(wrong)?;
-                remote.push(("service-registry", caller.calls.clone()));
-                let peer = RemoteRegistry::new(caller);
+                let peer = RemoteRegistry::new(clients.caller(REGISTRY, peers.registry_timeout())?);
                 (Arc::new(peer.clone()), Arc::new(peer))
             }
         };
