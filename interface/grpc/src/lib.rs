@@ -12,4 +12,4 @@ pub mod orchestration;
 pub mod registry;
 pub mod tickets;
 
-pub use hive_wire::status;
+pub use hive_mapping::status;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hive_application::error::Error;
-use hive_wire::status::from_status;
+use hive_mapping::status::from_status;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::{Body as HttpBody, StdError};

@@ -8,11 +8,11 @@ use hive_application::error::Error;
 use hive_application::tickets::TicketDesk;
 use hive_domain::ids::{AgentId, TicketId};
 use hive_domain::tickets::public::{Report, TicketChange, TicketSnapshot, TicketStatus};
+use hive_mapping::ticket;
 use hive_proto::grpc::hive::tickets::v1 as dispatch;
 use hive_proto::grpc::hive::tickets::v1::ticket_dispatch_client::TicketDispatchClient;
 use hive_proto::grpc::neural_hive::execution as wire;
 use hive_proto::grpc::neural_hive::execution::ticket_service_client::TicketServiceClient;
-use hive_wire::ticket;
 
 use super::call::{Caller, Channel, MAX_MESSAGE};
 use super::tickets::watch;

@@ -8,8 +8,8 @@ use hive_application::registry::{Registration, RegistryDesk};
 use hive_domain::ids::AgentId;
 use hive_domain::registry::public::{AgentSnapshot, AgentTelemetry};
 use hive_domain::registry::{AnnouncementDraft, Claim};
+use hive_mapping::agent;
 use hive_proto::grpc::neural_hive::service_registry as wire;
-use hive_wire::agent;
 use wire::agent_change_event::EventType;
 use wire::service_registry_client::ServiceRegistryClient;
 

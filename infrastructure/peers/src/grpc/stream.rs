@@ -2,7 +2,7 @@
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use hive_application::error::{Effect, Error};
-use hive_wire::status::from_status;
+use hive_mapping::status::from_status;
 use tonic::Streaming;
 
 /// What a stream brings, read by `read`; its end is an error, after which nothing comes.

@@ -9,12 +9,12 @@ use hive_application::orchestration::TicketGateway;
 use hive_domain::ids::{AgentId, PlanId, TicketId};
 use hive_domain::orchestration::generation::PlannedTicket;
 use hive_domain::tickets::public::{Order, TicketChange, TicketSnapshot, TicketState};
+use hive_mapping::status::from_status;
+use hive_mapping::{order, ticket};
 use hive_proto::grpc::hive::tickets::v1 as wire;
 use hive_proto::grpc::hive::tickets::v1::ticket_dispatch_client::TicketDispatchClient;
 use hive_proto::grpc::neural_hive::execution::ticket_service_client::TicketServiceClient;
 use hive_proto::grpc::neural_hive::execution::{ExecutionTicket, WatchTicketsRequest};
-use hive_wire::status::from_status;
-use hive_wire::{order, ticket};
 use prost::Message;
 
 use super::call::{Caller, Channel, MAX_MESSAGE};

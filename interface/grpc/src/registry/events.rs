@@ -7,8 +7,8 @@ use hive_domain::ids::AgentId;
 use hive_domain::registry::AgentType;
 use hive_domain::registry::public::{AgentChangeKind, AgentSnapshot};
 use hive_domain::time::Timestamp;
+use hive_mapping::agent;
 use hive_proto::grpc::neural_hive::service_registry as wire;
-use hive_wire::agent;
 use wire::agent_change_event::EventType;
 
 /// Agents in one event of a snapshot.

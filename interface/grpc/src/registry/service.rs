@@ -7,8 +7,8 @@ use hive_application::registry::{
     DeregisterAgentCommand, DiscoverAgentsCommand, RecordHeartbeatCommand, RegisterAgentCommand, Registry,
 };
 use hive_domain::registry::{Claim, RegistrationToken};
+use hive_mapping::agent;
 use hive_proto::grpc::neural_hive::service_registry as wire;
-use hive_wire::agent;
 use tonic::{Request, Response, Status};
 use wire::service_registry_server::ServiceRegistry;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hive_application::error::Error;
 use hive_application::tickets::{GivenPriority, QosDraft, SlaDraft, TicketDraft};
+use hive_mapping::ticket::{object, optional_json};
 use hive_proto::grpc::neural_hive::execution as wire;
-use hive_wire::ticket::{object, optional_json};
 
 /// Levels of arrays and objects inside each other.
 const MAX_NESTING: usize = 64;

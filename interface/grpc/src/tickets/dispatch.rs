@@ -10,10 +10,10 @@ use hive_application::tickets::{
 use hive_domain::ids::{AgentId, PlanId};
 use hive_domain::orchestration::generation::GENERATED_BY;
 use hive_domain::tickets::Ticket;
+use hive_mapping::{order, ticket};
 use hive_proto::grpc::hive::tickets::v1 as wire;
 use hive_proto::grpc::hive::tickets::v1::ticket_dispatch_server::{self, TicketDispatchServer};
 use hive_proto::grpc::neural_hive::execution::ExecutionTicket;
-use hive_wire::{order, ticket};
 use tonic::{Request, Response, Status};
 
 use crate::caller::{self, ANONYMOUS};

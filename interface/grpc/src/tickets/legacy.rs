@@ -35,7 +35,7 @@ impl LegacyTicketService {
 }
 
 fn encode(ticket: &Ticket) -> wire::ExecutionTicketProto {
-    shown(hive_wire::ticket::ticket(ticket.content(), ticket.state(), ticket.version()))
+    shown(hive_mapping::ticket::ticket(ticket.content(), ticket.state(), ticket.version()))
 }
 
 fn shown(ticket: execution::ExecutionTicket) -> wire::ExecutionTicketProto {

@@ -71,7 +71,7 @@ fn agent(id: &str, epoch: Option<u64>) -> Result<Option<(AgentId, u64)>, Error> 
 }
 
 fn encode(ticket: &Ticket) -> wire::ExecutionTicket {
-    hive_wire::ticket::ticket(ticket.content(), ticket.state(), ticket.version())
+    hive_mapping::ticket::ticket(ticket.content(), ticket.state(), ticket.version())
 }
 
 fn answer(submitted: &SubmittedTicket) -> wire::TicketResponse {

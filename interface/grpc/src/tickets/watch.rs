@@ -9,8 +9,8 @@ use futures_util::stream::{BoxStream, Stream, StreamExt};
 use hive_application::error::{Error, ErrorKind, invalid_id};
 use hive_application::tickets::{LogFilter, TicketApi};
 use hive_domain::ids::{AgentId, PlanId};
+use hive_mapping::ticket::event;
 use hive_proto::grpc::neural_hive::execution as wire;
-use hive_wire::ticket::event;
 use tonic::Status;
 
 use crate::status::to_status;

@@ -12,7 +12,7 @@ use hive_grpc_kit::health::proto::health_check_response::ServingStatus;
 use hive_grpc_kit::health::proto::health_client::HealthClient;
 use hive_grpc_kit::health::{Dependency, HealthReporter};
 use hive_http::health::Readiness;
-use hive_wire::status::from_status;
+use hive_mapping::status::from_status;
 use tokio::sync::Notify;
 use tonic::Code;
 

@@ -25,7 +25,7 @@ type Row = (Reach, &'static str, &'static str, &'static [&'static str], &'static
 const INSIDE: &[&str] = &["hive-domain", "hive-application", "hive-proto"];
 
 /// What an adapter that speaks gRPC may see: also how values become messages.
-const OVER_GRPC: &[&str] = &["hive-domain", "hive-application", "hive-proto", "hive-wire"];
+const OVER_GRPC: &[&str] = &["hive-domain", "hive-application", "hive-proto", "hive-mapping"];
 
 #[rustfmt::skip]
 const CRATES: &[Row] = &[
@@ -45,7 +45,7 @@ const CRATES: &[Row] = &[
     ]),
     (Reach::Row,   "hive-http",         "interface/http",       INSIDE, &["axum", "tower"]),
     (Reach::Row,   "first-service",     "examples/first-service", &["hive-grpc-kit"], &["prost", "protox", "tokio", "tonic"]),
-    (Reach::Row,   "hive-wire",         "wire",                 INSIDE, &["prost", "tonic"]),
+    (Reach::Row,   "hive-mapping",      "proto/mapping",        INSIDE, &["prost", "tonic"]),
     (Reach::Whole, "hive-server",       "interface/server",     &[], &[]),
     (Reach::Row,   "hive-architecture", "tests/architecture",   &[], &[]),
     (Reach::Whole, "hive-bench",        "tests/benches",        &[], &[]),

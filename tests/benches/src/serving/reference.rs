@@ -224,7 +224,7 @@ impl Reference {
     async fn create(&self, tickets: Vec<wire::ExecutionTicket>) -> Result<Vec<wire::TicketResponse>, Status> {
         let new = |mut message: wire::ExecutionTicket| {
             let metadata = std::mem::take(&mut message.metadata);
-            let content = hive_wire::ticket::snapshot(message).map_err(broken)?.content;
+            let content = hive_mapping::ticket::snapshot(message).map_err(broken)?.content;
             Ticket::create(content, metadata, "caller").map_err(broken)
         };
         let tickets = tickets.into_iter().map(new).collect::<Result<_, _>>()?;
@@ -245,7 +245,7 @@ impl Reference {
 }
 
 fn encode(ticket: &Ticket) -> wire::ExecutionTicket {
-    hive_wire::ticket::ticket(ticket.content(), ticket.state(), ticket.version())
+    hive_mapping::ticket::ticket(ticket.content(), ticket.state(), ticket.version())
 }
 
 fn broken(error: impl std::fmt::Display) -> Status {

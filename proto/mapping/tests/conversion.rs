@@ -11,8 +11,8 @@ use hive_domain::tickets::public::{
 };
 use hive_domain::tickets::{Qos, Sla};
 use hive_domain::time::Timestamp;
+use hive_mapping::ticket::{snapshot, ticket};
 use hive_proto::grpc::neural_hive::execution::ExecutionTicket;
-use hive_wire::ticket::{snapshot, ticket};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
