@@ -131,8 +131,9 @@ impl Clients {
         let targets = config.targets.clone();
         let mut silent = config.clone();
         silent.auth.token = None;
-        let mut trusting = factory(config.clone())?;
-        if let Some(token) = settings.grpc.credentials().filter(|_| config.auth.token.is_none()) {
+        let signed = settings.grpc.credentials().filter(|_| config.auth.token.is_none());
+        let mut trusting = factory(config)?;
+        if let Some(token) = signed {
             trusting = trusting.credentials(Credentials::new(Signed(token)));
         }
         Ok(Clients { trusting, silent: factory(silent)?, in_clear: settings.grpc.client.in_clear(), targets })
