@@ -119,6 +119,8 @@ impl Engine for Postgres {
             sqlx::Error::Database(error) => match error.code().as_deref().unwrap_or_default() {
                 // serialization_failure, deadlock_detected
                 "40001" | "40P01" => Blame::Neighbour,
+                // query_canceled, which is what the time limit does
+                "57014" => Blame::Size,
                 // Data exceptions, violated constraints, program limits, and what a trigger raises.
                 code if ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class)) => {
                     Blame::Operation
@@ -130,6 +132,11 @@ impl Engine for Postgres {
             }
             _ => Blame::Database,
         }
+    }
+
+    /// One that answers and refuses, for what it has become (read-only, say) or has forgotten, would do so for ever.
+    fn keeps(error: &sqlx::Error) -> bool {
+        Postgres::blame(error) != Blame::Database
     }
 
     async fn is_alive(connection: &mut PgConnection, idle: Duration) -> bool {

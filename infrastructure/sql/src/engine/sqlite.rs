@@ -83,6 +83,10 @@ impl Engine for Sqlite {
         if of_an_operation { Blame::Operation } else { Blame::Database }
     }
 
+    fn keeps(_: &sqlx::Error) -> bool {
+        true
+    }
+
     async fn is_alive(_: &mut SqliteConnection, _: Duration) -> bool {
         true
     }

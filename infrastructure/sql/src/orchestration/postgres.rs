@@ -60,7 +60,7 @@ fn text() -> String {
         appended AS (INSERT INTO flow_journal ({entry}) \
         SELECT {} FROM e JOIN open USING (workflow_id) ORDER BY ord), \
         sent AS (INSERT INTO orchestration_outbox (id, {message}) SELECT $1::bigint + {}, {message} FROM m \
-        WHERE workflow_id IS NULL OR workflow_id IN (SELECT workflow_id FROM open) ORDER BY ord \
+        WHERE workflow_id IS NULL OR workflow_id IN (SELECT workflow_id FROM open) ORDER BY message_id \
         ON CONFLICT (message_id) DO NOTHING RETURNING id) \
         SELECT 'n', NULL::bigint, workflow_id FROM opened UNION ALL SELECT 'a', NULL, workflow_id FROM open \
         UNION ALL SELECT 'o', max(id), NULL FROM sent \
@@ -215,6 +215,10 @@ impl Batch for Store {
     type Answer = Answer;
     /// The answers, and the newest message.
     type Outcome = (Vec<Answer>, Option<u64>);
+
+    fn weight(operation: &Operation) -> usize {
+        operation.weight()
+    }
 
     async fn commit(
         &mut self,

@@ -22,6 +22,9 @@ use crate::failure;
 /// Records of one page at most, whatever the caller asks for.
 const MAX_PAGE: usize = 1_000;
 
+/// Characters of the name of a reader, as the column has them.
+const MAX_CONSUMER: usize = 512;
+
 /// Records looked at for one page of an agent at most: no index leads to them.
 const SCAN: u64 = 20_000;
 
@@ -172,6 +175,12 @@ impl TicketLog for SqlTicketLog {
     }
 
     async fn commit(&self, consumer: &str, offset: u64) -> Result<(), Error> {
+        if consumer.chars().count() > MAX_CONSUMER {
+            return Err(Error::invalid("consumer", format_args!("has more than {MAX_CONSUMER} characters")));
+        }
+        if consumer.contains('\0') {
+            return Err(Error::invalid("consumer", "must not contain the character NUL"));
+        }
         let operation = Operation::Commit { consumer: consumer.to_owned(), offset };
         match self.shared.writer.submit(operation).await? {
             Answer::Remembered => Ok(()),

@@ -295,6 +295,10 @@ impl Batch for Store {
     type Answer = Answer;
     type Outcome = Written;
 
+    fn weight(operation: &Operation) -> usize {
+        operation.weight()
+    }
+
     async fn commit(
         &mut self,
         connection: &mut PgConnection,
