@@ -108,9 +108,6 @@ type RequestOf<B> = Request<<B as Batch>::Operation, <B as Batch>::Answer>;
 /// Where the answer to an operation goes.
 type AnswerTo<B> = oneshot::Sender<Result<<B as Batch>::Answer, Error>>;
 
-/// What is committed at once.
-type PartOf<B> = (Vec<<B as Batch>::Operation>, Vec<AnswerTo<B>>);
-
 /// How to end the writing thread, and how to learn that it ended.
 struct Closing {
     close: oneshot::Sender<()>,
@@ -249,7 +246,7 @@ impl<B: Batch> Task<B> {
         let mut absent = Ok(());
         let mut disturbed = 0;
         let (operations, answers) = requests.into_iter().map(|r| (r.operation, r.answer)).unzip();
-        let mut parts = Self::parts(operations, answers);
+        let mut parts = parts(operations, answers, B::weight);
         while let Some((mut operations, mut answers)) = parts.pop_front() {
             match self.attempt(&operations).await {
                 Attempt::Committed(outcome) => {
@@ -284,25 +281,6 @@ impl<B: Batch> Task<B> {
             }
         }
         absent
-    }
-
-    /// The operations in transactions of bounded size.
-    fn parts(operations: Vec<B::Operation>, answers: Vec<AnswerTo<B>>) -> VecDeque<PartOf<B>> {
-        let mut parts = VecDeque::from([(Vec::new(), Vec::new())]);
-        let mut total = 0;
-        for (operation, answer) in operations.into_iter().zip(answers) {
-            let weight = B::weight(&operation);
-            total += weight;
-            if total > MAX_WEIGHT && parts.back().is_some_and(|(part, _): &PartOf<B>| !part.is_empty()) {
-                parts.push_back((Vec::new(), Vec::new()));
-                total = weight;
-            }
-            if let Some((operations, answers)) = parts.back_mut() {
-                operations.push(operation);
-                answers.push(answer);
-            }
-        }
-        parts
     }
 
     fn fail_all(&self, answers: Vec<AnswerTo<B>>, error: sqlx::Error, effect: Effect) {
@@ -392,6 +370,24 @@ impl<B: Batch> Task<B> {
     }
 }
 
+/// The operations in transactions of bounded size, each with whom to answer.
+fn parts<O, A>(operations: Vec<O>, answers: Vec<A>, weight: fn(&O) -> usize) -> VecDeque<(Vec<O>, Vec<A>)> {
+    let mut parts: VecDeque<(Vec<O>, Vec<A>)> = VecDeque::from([(Vec::new(), Vec::new())]);
+    let mut total = 0;
+    for (operation, answer) in operations.into_iter().zip(answers) {
+        total += weight(&operation);
+        if total > MAX_WEIGHT && parts.back().is_some_and(|(part, _)| !part.is_empty()) {
+            parts.push_back((Vec::new(), Vec::new()));
+            total = weight(&operation);
+        }
+        if let Some((operations, answers)) = parts.back_mut() {
+            operations.push(operation);
+            answers.push(answer);
+        }
+    }
+    parts
+}
+
 /// A pause of random length before one more attempt, after so many.
 fn backoff(attempts: usize) -> Duration {
     Duration::from_micros(fastrand::u64(0..=(BACKOFF_MS * 1_000) << attempts.min(ATTEMPTS)))
@@ -410,4 +406,17 @@ pub(crate) async fn commit(connection: &mut SqliteConnection) -> Result<(), Fail
 /// Leaves the open transaction, if there is one.
 pub(crate) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     Sqlite::roll_back(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_bounded_in_rows() {
+        let weights = [MAX_WEIGHT, 1, MAX_WEIGHT - 1, 1, 9 * MAX_WEIGHT, 2, 3];
+        let parts = parts(weights.to_vec(), (0..weights.len()).collect(), |weight| *weight);
+        let answers: Vec<Vec<usize>> = parts.iter().map(|(_, answers)| answers.clone()).collect();
+        assert_eq!(answers, [vec![0], vec![1, 2], vec![3], vec![4], vec![5, 6]]);
+    }
 }

@@ -96,7 +96,7 @@ async fn what_another_process_changed_is_read() {
         let (changed, _) = stores[n % 2].repository.update(&id, &mut note).await.unwrap();
         for store in &stores {
             assert_eq!(store.repository.find(&id).await.unwrap().unwrap(), changed);
-            assert_eq!(store.repository.list(&query).await.unwrap().tickets, [changed.clone()]);
+            assert_eq!(store.repository.list(&query).await.unwrap().tickets, std::slice::from_ref(&changed));
         }
     }
     for store in stores {
@@ -142,7 +142,7 @@ async fn what_the_schema_refuses_fails_alone() {
 async fn cut_connections_lose_nothing() {
     let fixture = scratch!();
     let name = fixture.name();
-    let url = format!("{}&application_name={name}", fixture.url());
+    let url = format!("{}?application_name={name}", fixture.url());
     let database = TicketDatabase::open(&Config::postgres(Server::from_url(&url).unwrap())).await.unwrap();
     let until = Instant::now() + Duration::from_secs(3);
     let callers = (0..16).map(|caller| {
