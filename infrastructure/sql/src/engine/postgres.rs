@@ -11,7 +11,7 @@ use sqlx::postgres::{
 };
 use sqlx::{Connection, Executor, PgPool, Postgres};
 
-use super::reader::{Care, Reader};
+use super::reader::Reader;
 use super::{Blame, Engine};
 use crate::database::{Config, Server};
 use crate::writer::Failure;
@@ -141,28 +141,20 @@ async fn migrate<M: MigratorTrait>(
 }
 
 fn reader(what: &'static str, connections: u32, acquire: Duration, options: PgConnectOptions) -> Reader {
-    let care = Arc::new(Care::new());
-    let lending = Arc::clone(&care);
-    let pool = pool(connections, acquire)
-        .idle_timeout(IDLE)
-        .before_acquire(move |connection, known| {
+    Reader::renewable(what, move |care| {
+        let lending = Arc::clone(care);
+        let pool = pool(connections, acquire).idle_timeout(IDLE).before_acquire(move |connection, known| {
             let spoilt = lending.is_spoilt(known.age);
             Box::pin(async move {
                 if spoilt || Postgres::is_alive(connection, known.idle_for).await {
                     return Ok(!spoilt);
                 }
-                // Not a mere no: the pool would take leave of it, and wait for an answer.
+                // Not a mere no: the pool would take leave of it in good form.
                 Err(sqlx::Error::PoolTimedOut)
             })
-        })
-        .after_release(|connection, _| {
-            // The pool asks too, but waits for ever, and lends nothing meanwhile.
-            Box::pin(async {
-                if answers(connection).await { Ok(true) } else { Err(sqlx::Error::PoolTimedOut) }
-            })
-        })
-        .connect_lazy_with(options);
-    Reader::new(what, SqlxPostgresConnector::from_sqlx_postgres_pool(pool), Some(care))
+        });
+        SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options.clone()))
+    })
 }
 
 /// Connections that live until they are not used or do not answer.

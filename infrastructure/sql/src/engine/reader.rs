@@ -1,15 +1,19 @@
 //! Reading: queries bounded in time, whose failures are told as errors of the use cases.
 //!
+//! A host that vanished without a word leaves connections that never answer again, and a pool waits for ever for those
+//! that are handed back. So a pool that does not answer in time is replaced by a new one.
+//!
 //! A pool knows nothing of what happens on the connections it lends. A server may answer for ever with the same refusal,
 //! since it is not what it was or has forgotten what was prepared. [`Care`] remembers when that was met, and the pool asks
 //! it.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hive_application::error::{Effect, Error};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr};
 use sqlx::Postgres;
 
 use super::Engine;
@@ -49,22 +53,61 @@ impl Care {
 }
 
 /// Connections that read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Reader {
     what: &'static str,
+    care: Arc<Care>,
+    pool: Arc<Mutex<Pool>>,
+    make: Option<Make>,
+}
+
+/// Makes a pool.
+type Make = Arc<dyn Fn(&Arc<Care>) -> DatabaseConnection + Send + Sync>;
+
+struct Pool {
     database: DatabaseConnection,
-    care: Option<Arc<Care>>,
+    /// When it took the place of another.
+    renewed: Option<Instant>,
 }
 
 impl Reader {
-    /// `what` names the database in errors. An engine in this process needs no care.
-    pub(crate) fn new(what: &'static str, database: DatabaseConnection, care: Option<Arc<Care>>) -> Self {
-        Reader { what, database, care }
+    /// Reads from an engine in this process. `what` names the database in errors.
+    pub(crate) fn lasting(what: &'static str, database: DatabaseConnection) -> Self {
+        let pool = Arc::new(Mutex::new(Pool { database, renewed: None }));
+        Reader { what, care: Arc::new(Care::new()), pool, make: None }
+    }
+
+    /// Reads from a server, through a pool that `make` makes, again and again.
+    pub(crate) fn renewable(
+        what: &'static str,
+        make: impl Fn(&Arc<Care>) -> DatabaseConnection + Send + Sync + 'static,
+    ) -> Self {
+        let care = Arc::new(Care::new());
+        let pool = Arc::new(Mutex::new(Pool { database: make(&care), renewed: None }));
+        Reader { what, care, pool, make: Some(Arc::new(make)) }
     }
 
     /// What queries are made on.
-    pub(crate) fn database(&self) -> &DatabaseConnection {
-        &self.database
+    pub(crate) fn database(&self) -> DatabaseConnection {
+        self.pool().database.clone()
+    }
+
+    /// Replaces the pool, though not all the time: it may only be busy, and its connections are those of the server.
+    fn renew(&self) {
+        let Some(make) = &self.make else { return };
+        let mut pool = self.pool();
+        if pool.renewed.is_some_and(|renewed| renewed.elapsed() < ANSWER) {
+            return;
+        }
+        pool.renewed = Some(Instant::now());
+        let old = std::mem::replace(&mut pool.database, make(&self.care));
+        // Closes what is handed back from now on; what is not is left to the system.
+        tokio::spawn(async move { tokio::time::timeout(ANSWER, old.close_by_ref()).await.map(drop) });
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        // Every change is complete before anything can panic.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the answer to a query, but not for ever.
@@ -79,13 +122,15 @@ impl Reader {
         query: impl Future<Output = Result<T, DbErr>>,
     ) -> Result<T, Error> {
         let Ok(answer) = tokio::time::timeout(limit, query).await else {
+            self.renew();
             return Err(Error::unavailable(self.what, "the database does not answer", Effect::None));
         };
         answer.map_err(|error| {
-            if let (Some(care), Some(sqlx::Error::Database(_))) = (&self.care, failure::cause(&error))
-                && failure::cause(&error).is_some_and(|cause| !Postgres::keeps(cause))
-            {
-                care.spoil();
+            match failure::cause(&error) {
+                Some(cause @ sqlx::Error::Database(_)) if !Postgres::keeps(cause) => self.care.spoil(),
+                Some(sqlx::Error::PoolTimedOut) => self.renew(),
+                None if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) => self.renew(),
+                _ => {}
             }
             failure::read(self.what, error)
         })
@@ -93,7 +138,13 @@ impl Reader {
 
     /// Closes the connections.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        self.answer(self.database.close_by_ref()).await
+        self.answer(self.database().close_by_ref()).await
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("what", &self.what).finish_non_exhaustive()
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn open<M: MigratorTrait>(
     let reading =
         options.pragma("query_only", "on").pragma("cache_size", format!("-{}", config.cache_kib / 4));
     let reader = pool(config.readers.max(1)).connect_lazy_with(reading);
-    Ok((writer, Reader::new(what, SqlxSqliteConnector::from_sqlx_sqlite_pool(reader), None)))
+    Ok((writer, Reader::lasting(what, SqlxSqliteConnector::from_sqlx_sqlite_pool(reader))))
 }
 
 /// A pool whose connections live as long as it does: a file does not drop its callers.
