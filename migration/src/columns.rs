@@ -18,7 +18,7 @@ pub(crate) fn record(manager: &SchemaManager<'_>, name: &'static str) -> ColumnD
 }
 
 /// What the numbers of an outbox start from on PostgreSQL, where they are made of transaction ids: those begin anew in a
-/// server into which the data was copied.
+/// server into which the data was copied. The origin is the server and the timeline of its data that the base is meant for.
 pub(crate) async fn outbox_base(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     if manager.get_database_backend() != DbBackend::Postgres {
         return Ok(());
@@ -27,6 +27,7 @@ pub(crate) async fn outbox_base(manager: &SchemaManager<'_>) -> Result<(), DbErr
         .table("outbox_base")
         .col(ColumnDef::new("id").integer().not_null().primary_key())
         .col(bigint("base"))
+        .col(text_null("origin"))
         .take();
     manager.create_table(table).await?;
     let zero = Query::insert()

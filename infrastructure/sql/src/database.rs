@@ -1,11 +1,13 @@
 //! Where a database lies and how much it may use.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// Where a database lies and how much it may use.
 #[derive(Debug, Clone)]
@@ -22,8 +24,10 @@ pub struct Config {
     pub cache_kib: u32,
     /// Tickets whose newest version is kept in memory.
     pub hot_tickets: usize,
-    /// SQLite only: changes at the end of the ticket log that are kept in memory.
+    /// Changes at the end of the ticket log that are kept in memory.
     pub log_tail: usize,
+    /// PostgreSQL only: how long the ticket log may hear of no commit before it asks the server for a sign of life.
+    pub silence: Duration,
 }
 
 /// A database.
@@ -43,9 +47,10 @@ impl Config {
 
     /// The defaults for a PostgreSQL database.
     pub fn postgres(server: Server) -> Self {
-        // Reading waits for the network more than it computes.
+        // Reading waits for the network more than it computes; but a server counts its connections, and many processes
+        // may share it.
         let cores = available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(8));
-        Config::at(Place::Postgres(server), (cores * 4).clamp(4, 32))
+        Config::at(Place::Postgres(server), (cores + 2).min(16))
     }
 
     fn at(place: Place, readers: u32) -> Self {
@@ -57,6 +62,7 @@ impl Config {
             cache_kib: 8_192,
             hot_tickets: 8_192,
             log_tail: 8_192,
+            silence: Duration::from_secs(30),
         }
     }
 }
@@ -65,6 +71,8 @@ impl Config {
 #[derive(Clone)]
 pub struct Server {
     pub(crate) options: Box<PgConnectOptions>,
+    /// Whether somebody decided about TLS.
+    decided: bool,
 }
 
 /// A database URL that is none. The URL itself is not told: it may hold a password.
@@ -80,7 +88,11 @@ impl Server {
             return Err(InvalidUrl);
         }
         let options = PgConnectOptions::from_str(url).map_err(|_| InvalidUrl)?;
-        Ok(Server { options: Box::new(options) })
+        let named = url.split_once('?').is_some_and(|(_, query)| {
+            let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
+            names.any(|name| matches!(name, "sslmode" | "ssl-mode"))
+        });
+        Ok(Server { decided: named || is_decided(&options), options: Box::new(options) })
     }
 
     /// A database by its parts; an empty password is none.
@@ -88,8 +100,29 @@ impl Server {
         let options = PgConnectOptions::new_without_pgpass();
         let options = options.host(host).port(port).username(user).database(database);
         let options = if password.is_empty() { options } else { options.password(password) };
-        Server { options: Box::new(options) }
+        Server { decided: is_decided(&options), options: Box::new(options) }
     }
+
+    /// The same, but never in clear to another host, unless the URL says how: a server without TLS is refused. Before
+    /// that, TLS is used where the server has it.
+    #[must_use]
+    pub fn require_tls(mut self) -> Self {
+        let host = self.options.get_host();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        let here = self.options.get_socket().is_some()
+            || host.starts_with('/')
+            || host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|address| address.is_loopback());
+        if !here && !self.decided {
+            *self.options = self.options.as_ref().clone().ssl_mode(PgSslMode::Require);
+        }
+        self
+    }
+}
+
+/// Whether the environment decides about TLS.
+fn is_decided(options: &PgConnectOptions) -> bool {
+    !matches!(options.get_ssl_mode(), PgSslMode::Prefer)
 }
 
 /// Never the password.
@@ -132,5 +165,23 @@ mod tests {
                 Err(error) => assert!(!error.to_string().contains("mysql")),
             }
         }
+    }
+
+    #[test]
+    fn another_host_is_not_spoken_to_in_clear() {
+        let mode = |url: &str| Server::from_url(url).unwrap().require_tls().options.get_ssl_mode();
+        for (url, required) in [
+            ("postgres://u@db.example/t", true),
+            ("postgres://u@10.0.0.1:5432/t?application_name=x", true),
+            ("postgres://u@127.0.0.1/t", false),
+            ("postgres://u@localhost/t", false),
+            ("postgres://u@db.example/t?sslmode=disable", false),
+            ("postgres://u@db.example/t?application_name=x&ssl-mode=prefer", false),
+        ] {
+            assert_eq!(matches!(mode(url), PgSslMode::Require), required, "{url}");
+        }
+        let parts = |host| Server::new(host, 5_432, "u", "", "t").require_tls().options.get_ssl_mode();
+        assert!(matches!(parts("postgres"), PgSslMode::Require));
+        assert!(matches!(parts("localhost"), PgSslMode::Prefer));
     }
 }

@@ -1,13 +1,38 @@
 //! Failures of the database as errors of the use cases. SQL and paths stay in the source, for the log.
 
 use hive_application::error::{Effect, Error};
-use sea_orm::DbErr;
+use sea_orm::{DbErr, RuntimeErr};
+use sqlx::postgres::PgDatabaseError;
+
+/// What the driver said, if it did.
+pub(crate) fn cause(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
 
 /// A read that failed; it changed nothing.
-pub(crate) fn read(what: &'static str) -> impl FnOnce(DbErr) -> Error {
-    move |error| match error {
+pub(crate) fn read(what: &'static str, error: DbErr) -> Error {
+    match &error {
         DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => Error::internal(error),
-        error => Error::unavailable(what, error, Effect::None),
+        other if cause(other).is_some_and(is_defect) => Error::internal(error),
+        _ => Error::unavailable(what, error, Effect::None),
+    }
+}
+
+/// Whether trying again is in vain: a statement or a value that does not fit. Of what PostgreSQL says, all but lost
+/// connections, missing resources, a server that is going away, and its disk.
+fn is_defect(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+            let code = error.code().unwrap_or_default();
+            !["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        }
+        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        _ => false,
     }
 }
 

@@ -26,6 +26,13 @@ const LOST_TRACK: Duration = Duration::from_millis(200);
 /// Attempts at a batch that another process got in the way of.
 const ATTEMPTS: usize = 5;
 
+/// The longest pause before the second attempt, in milliseconds; it doubles with each further one.
+const BACKOFF_MS: u64 = 8;
+
+/// Rows of one transaction, unless a single operation has more. Operations alone say little: one may create a thousand
+/// tickets.
+const MAX_WEIGHT: usize = 4_096;
+
 /// A connection of the engine of a batch.
 pub(crate) type ConnectionOf<B> = <<B as Batch>::Engine as Database>::Connection;
 
@@ -40,6 +47,14 @@ pub(crate) trait Batch: Send + 'static {
     /// What `commit` remembers for `committed`.
     type Outcome: Send;
 
+    /// Whether something here has to be put right after a commit that may have happened, by [`Self::find_track`].
+    const TRACKS: bool = false;
+
+    /// Rows that an operation comes to, more or less.
+    fn weight(_operation: &Self::Operation) -> usize {
+        1
+    }
+
     /// Begins a transaction, runs the operations in it and commits it. A failure undoes them all, and they are tried
     /// again in smaller batches: an operation must not fail because of its neighbours.
     fn commit(
@@ -51,8 +66,8 @@ pub(crate) trait Batch: Send + 'static {
     /// Told after the commit: one answer for each operation, in order.
     fn committed(&mut self, operations: Vec<Self::Operation>, outcome: Self::Outcome) -> Vec<Self::Answer>;
 
-    /// Told after a commit that may or may not have happened, before anything else is written: looks at what really is
-    /// in the database. Told again until it succeeds.
+    /// With [`Self::TRACKS`], told after a commit that may or may not have happened, before anything else is written:
+    /// looks at what really is in the database. Told again until it succeeds.
     fn find_track(
         &mut self,
         connection: &mut ConnectionOf<Self>,
@@ -89,6 +104,9 @@ struct Request<O, A> {
 }
 
 type RequestOf<B> = Request<<B as Batch>::Operation, <B as Batch>::Answer>;
+
+/// Where the answer to an operation goes.
+type AnswerTo<B> = oneshot::Sender<Result<<B as Batch>::Answer, Error>>;
 
 /// How to end the writing thread, and how to learn that it ended.
 struct Closing {
@@ -171,6 +189,8 @@ enum Attempt<O> {
     Refused(sqlx::Error),
     /// Undone. The cause is another process.
     Disturbed(sqlx::Error),
+    /// Undone. It takes too long, perhaps because it is too much at once.
+    Slow(sqlx::Error),
     /// Undone. The cause is the database or its disk.
     Failed(sqlx::Error),
     /// Not begun: there is no database.
@@ -226,14 +246,14 @@ impl<B: Batch> Task<B> {
         let mut absent = Ok(());
         let mut disturbed = 0;
         let (operations, answers) = requests.into_iter().map(|r| (r.operation, r.answer)).unzip();
-        let mut parts: VecDeque<(Vec<_>, Vec<_>)> = VecDeque::from([(operations, answers)]);
+        let mut parts = parts(operations, answers, B::weight);
         while let Some((mut operations, mut answers)) = parts.pop_front() {
             match self.attempt(&operations).await {
                 Attempt::Committed(outcome) => {
                     let results = self.store.committed(operations, outcome);
                     answers.into_iter().zip(results).for_each(|(to, result)| drop(to.send(Ok(result))));
                 }
-                Attempt::Refused(_) if operations.len() > 1 => {
+                Attempt::Refused(_) | Attempt::Slow(_) if operations.len() > 1 => {
                     let half = operations.len() / 2;
                     parts.push_front((operations.split_off(half), answers.split_off(half)));
                     parts.push_front((operations, answers));
@@ -245,6 +265,8 @@ impl<B: Batch> Task<B> {
                     }
                 }
                 Attempt::Disturbed(_) if disturbed < ATTEMPTS => {
+                    // Those who disturbed each other must not meet again at the same moment.
+                    tokio::time::sleep(backoff(disturbed)).await;
                     disturbed += 1;
                     parts.push_front((operations, answers));
                 }
@@ -252,7 +274,7 @@ impl<B: Batch> Task<B> {
                     absent = Err(());
                     self.fail_all(answers, error, Effect::None);
                 }
-                Attempt::Failed(error) | Attempt::Disturbed(error) => {
+                Attempt::Failed(error) | Attempt::Disturbed(error) | Attempt::Slow(error) => {
                     self.fail_all(answers, error, Effect::None);
                 }
                 Attempt::Uncertain(error) => self.fail_all(answers, error, Effect::Unknown),
@@ -261,12 +283,7 @@ impl<B: Batch> Task<B> {
         absent
     }
 
-    fn fail_all(
-        &self,
-        answers: Vec<oneshot::Sender<Result<B::Answer, Error>>>,
-        error: sqlx::Error,
-        effect: Effect,
-    ) {
+    fn fail_all(&self, answers: Vec<AnswerTo<B>>, error: sqlx::Error, effect: Effect) {
         let error = Arc::new(error);
         for to in answers {
             drop(to.send(Err(Error::unavailable(self.what, Arc::clone(&error), effect))));
@@ -276,7 +293,7 @@ impl<B: Batch> Task<B> {
     /// One transaction around the operations.
     async fn attempt(&mut self, operations: &[B::Operation]) -> Attempt<B::Outcome> {
         if let Err(error) = self.find_track().await {
-            return Attempt::Failed(error);
+            return Attempt::Absent(error);
         }
         let mut connection = match self.take_connection().await {
             Ok(connection) => connection,
@@ -288,16 +305,17 @@ impl<B: Batch> Task<B> {
                 Attempt::Committed(outcome)
             }
             Err(Failure::Before(error)) => {
-                self.give_back(connection).await;
+                self.give_back(connection, &error).await;
                 match B::Engine::blame(&error) {
                     Blame::Operation => Attempt::Refused(error),
                     Blame::Neighbour => Attempt::Disturbed(error),
+                    Blame::Size => Attempt::Slow(error),
                     Blame::Database => Attempt::Failed(error),
                 }
             }
             Err(Failure::Commit(error)) => {
-                self.lost_track = true;
-                self.give_back(connection).await;
+                self.lost_track = B::TRACKS;
+                self.give_back(connection, &error).await;
                 if let Err(error) = self.find_track().await {
                     tracing::error!(%error, database = self.what, "the database cannot be read");
                 }
@@ -335,9 +353,13 @@ impl<B: Batch> Task<B> {
         self.pool.acquire().await
     }
 
-    /// Keeps a connection whose transaction is undone. One that does not even do that is thrown away: closing it
-    /// undoes whatever it had open.
-    async fn give_back(&mut self, mut connection: PoolConnection<B::Engine>) {
+    /// Keeps a connection whose transaction is undone, if another one would fare no better. One that does not even do
+    /// that is thrown away: closing it undoes whatever it had open.
+    async fn give_back(&mut self, mut connection: PoolConnection<B::Engine>, failure: &sqlx::Error) {
+        if !B::Engine::keeps(failure) {
+            drop(connection.detach());
+            return;
+        }
         match B::Engine::roll_back(&mut connection).await {
             Ok(()) => self.connection = Some((connection, Instant::now())),
             Err(error) => {
@@ -346,6 +368,29 @@ impl<B: Batch> Task<B> {
             }
         }
     }
+}
+
+/// The operations in transactions of bounded size, each with whom to answer.
+fn parts<O, A>(operations: Vec<O>, answers: Vec<A>, weight: fn(&O) -> usize) -> VecDeque<(Vec<O>, Vec<A>)> {
+    let mut parts: VecDeque<(Vec<O>, Vec<A>)> = VecDeque::from([(Vec::new(), Vec::new())]);
+    let mut total = 0;
+    for (operation, answer) in operations.into_iter().zip(answers) {
+        total += weight(&operation);
+        if total > MAX_WEIGHT && parts.back().is_some_and(|(part, _)| !part.is_empty()) {
+            parts.push_back((Vec::new(), Vec::new()));
+            total = weight(&operation);
+        }
+        if let Some((operations, answers)) = parts.back_mut() {
+            operations.push(operation);
+            answers.push(answer);
+        }
+    }
+    parts
+}
+
+/// A pause of random length before one more attempt, after so many.
+fn backoff(attempts: usize) -> Duration {
+    Duration::from_micros(fastrand::u64(0..=(BACKOFF_MS * 1_000) << attempts.min(ATTEMPTS)))
 }
 
 /// Begins the transaction of a batch.
@@ -361,4 +406,17 @@ pub(crate) async fn commit(connection: &mut SqliteConnection) -> Result<(), Fail
 /// Leaves the open transaction, if there is one.
 pub(crate) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     Sqlite::roll_back(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_bounded_in_rows() {
+        let weights = [MAX_WEIGHT, 1, MAX_WEIGHT - 1, 1, 9 * MAX_WEIGHT, 2, 3];
+        let parts = parts(weights.to_vec(), (0..weights.len()).collect(), |weight| *weight);
+        let answers: Vec<Vec<usize>> = parts.iter().map(|(_, answers)| answers.clone()).collect();
+        assert_eq!(answers, [vec![0], vec![1, 2], vec![3], vec![4], vec![5, 6]]);
+    }
 }

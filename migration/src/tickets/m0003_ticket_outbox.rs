@@ -28,7 +28,7 @@ impl MigrationTrait for Step {
         manager.create_index(index(OUTBOX, "idx_outbox_plan", &["plan_id", "id"])).await?;
         let offsets = Table::create()
             .table(OFFSETS)
-            .col(varchar("consumer", 255).primary_key())
+            .col(varchar("consumer", 512).primary_key())
             .col(bigint("position"))
             .take();
         manager.create_table(offsets).await?;

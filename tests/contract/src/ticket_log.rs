@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use hive_application::error::ErrorKind;
 use hive_application::tickets::{LogFilter, TicketLog, TicketRepository};
+use hive_domain::ids::AgentId;
 use hive_domain::tickets::{Ticket, TicketAction, TicketChange, TicketStatus};
 
 use crate::fixture::TicketFixture;
@@ -172,6 +174,18 @@ pub async fn remembers_how_far_readers_came(fixture: &impl TicketFixture) {
     store.close.await;
 }
 
+/// A reader may be called by the longest id there is, with what names its kind before it; a name beyond all bounds is
+/// refused by the name of the field.
+pub async fn a_reader_may_have_a_long_name(fixture: &impl TicketFixture) {
+    let store = fixture.open().await;
+    let consumer = format!("agent:{}", "é".repeat(AgentId::MAX_CHARS));
+    store.log.commit(&consumer, 7).await.unwrap();
+    assert_eq!(store.log.committed(&consumer).await.unwrap(), 7);
+    let error = store.log.commit(&"x".repeat(10_000), 7).await.unwrap_err();
+    assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidArgument, Some("consumer")));
+    store.close.await;
+}
+
 /// A ticket's content comes with every change of it, also with one made long ago.
 pub async fn changes_carry_what_the_ticket_asks_for(fixture: &impl TicketFixture) {
     let store = fixture.open().await;
@@ -198,6 +212,7 @@ macro_rules! ticket_log {
             wakes_those_who_listen,
             is_followed_without_loss,
             remembers_how_far_readers_came,
+            a_reader_may_have_a_long_name,
             changes_carry_what_the_ticket_asks_for,
         );
     };

@@ -15,22 +15,24 @@
 //! soon as the transactions that began before it have ended, whatever they do, in this database or another of the
 //! server.
 //!
-//! A transaction tells of its commit by NOTIFY; the listener here wakes those who wait. While there is something above
-//! the horizon, it looks again every 50 ms, since a transaction may end without telling; with nothing left it has no
-//! timer.
+//! # Where transaction ids begin anew
 //!
-//! Transaction ids go on through restarts, failover and `pg_upgrade`, but begin anew in a server into which the data
-//! was copied. `base` is raised then, when the database is opened, so that new numbers are above all old ones.
+//! They go on through restarts and `pg_upgrade`, but begin anew in a server into which the data was copied, and go back
+//! where a server is replaced by a copy that had not received everything: numbers would be given a second time, below
+//! places that readers have passed. So the base is kept with its origin, the identity of the server and its timeline, which
+//! every promotion and every restore to a point in time begins anew. Whoever opens the database, and every new connection
+//! that writes, compares it before anything else, and raises the base where it changed or where newer records are there
+//! than this server could have numbered. A disk put back to an earlier state beneath a server, without recovery to a point
+//! in time, has the same origin: no process may live through that.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use event_listener::{Event, EventListener};
-use sqlx::postgres::PgListener;
-use sqlx::{AssertSqlSafe, PgPool};
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use hive_application::error::Error;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use tokio::time::{Instant, sleep};
+
+use super::reader::Reader;
 
 /// Places in one transaction, as a power of two. 43 bits remain for its id, which last for 27 years of 10,000
 /// transactions a second.
@@ -39,33 +41,46 @@ const PLACE_BITS: u32 = 20;
 /// Records that one transaction can write.
 pub(crate) const MAX_RECORDS: usize = (1 << PLACE_BITS) - 1;
 
-/// Between two looks at what is above the horizon.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks at what is above the horizon, at most.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
+
+/// Between the first two.
+pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(1);
 
 /// How long a reader who would be told less than is committed waits for the horizon.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Between two attempts to reach the server.
-const RECONNECT: Duration = Duration::from_millis(250);
+/// How long a look may take: it reads two ends of an index.
+const ANSWER: Duration = Duration::from_secs(5);
 
-/// An outbox table and its channel.
+/// How long another transaction may hold up the horizon before somebody should look at it.
+const HELD: Duration = Duration::from_secs(5);
+
+/// An outbox table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outbox {
     pub(crate) table: &'static str,
-    pub(crate) channel: &'static str,
-    /// What raises the base when the data comes from another server; for [`super::postgres::open`].
+    /// What raises the base when transaction ids began anew; for [`super::postgres::open`].
     pub(crate) rebase: &'static str,
 }
 
-/// What raises the base of an outbox table.
+/// What raises the base of an outbox table when transaction ids began anew. Where the origin changed, it goes 2^44 up,
+/// so that 16 million transactions may have been lost. `places` is a term for the furthest place that a reader
+/// remembers, which may be beyond records that were lost; a place that none can have reached does not count.
 macro_rules! rebase {
-    ($table:literal) => {
+    ($table:literal, $places:literal) => {
         concat!(
-            "UPDATE outbox_base SET base = m.newest - (x.next << 20) + 1048576 ",
-            "FROM (SELECT coalesce(max(id), 0) AS newest FROM ",
+            "UPDATE outbox_base SET origin = n.origin, base = greatest(outbox_base.base, n.newest - n.next + 1048576) \
+            + CASE WHEN outbox_base.origin <> n.origin THEN 1::bigint << 44 ELSE 0 END FROM \
+            (SELECT o.origin, x.next, greatest(m.newest, (SELECT max(place) FROM (",
+            $places,
+            ") p WHERE place < greatest(m.newest, b.base + x.next) + (1::bigint << 44))) AS newest FROM outbox_base b, \
+            (SELECT (SELECT system_identifier FROM pg_control_system()) || '/' \
+            || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS origin) o, \
+            (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint << 20 AS next) x, \
+            (SELECT coalesce(max(id), 0) AS newest FROM ",
             $table,
-            ") m, (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) x ",
-            "WHERE m.newest >= outbox_base.base + (x.next << 20)"
+            ") m) n WHERE outbox_base.origin IS DISTINCT FROM n.origin OR n.newest >= outbox_base.base + n.next"
         )
     };
 }
@@ -80,115 +95,71 @@ pub(crate) fn number() -> String {
 
 /// What one look at the database showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Look {
+pub(crate) struct Look {
     /// The newest record below the horizon.
-    settled: u64,
+    pub(crate) settled: u64,
     /// The newest record that is committed.
-    newest: u64,
+    pub(crate) newest: u64,
 }
 
 impl Look {
     /// Whether something is above the horizon.
-    fn is_more_to_come(self) -> bool {
+    pub(crate) fn is_more_to_come(self) -> bool {
         self.newest > self.settled
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// The newest record that is known to be below the horizon.
+/// Since when the horizon is where it is, and whether somebody was told.
+#[derive(Debug, Clone, Copy)]
+struct Held {
     settled: u64,
-    /// The newest record that this process wrote.
-    written: u64,
-    /// Whether commits of others are heard of.
-    listening: bool,
+    since: Instant,
+    told: bool,
 }
 
-/// How far an outbox can be read.
+/// How far an outbox can be read, for whoever asks.
 #[derive(Debug)]
 pub(crate) struct Horizon {
-    outbox: Outbox,
-    query: String,
-    read: PgPool,
-    state: Mutex<State>,
-    /// There may be more to look at.
-    stirred: Notify,
-    /// More can be read, or nobody knows.
-    changed: Event,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    table: &'static str,
+    look: Statement,
+    reader: Reader,
+    held: Mutex<Option<Held>>,
 }
 
 impl Horizon {
-    /// Begins to follow the outbox.
-    pub(crate) fn start(outbox: Outbox, read: PgPool, listener: PgPool) -> Arc<Self> {
+    pub(crate) fn new(outbox: Outbox, reader: Reader) -> Self {
         let Outbox { table, .. } = outbox;
-        let query = format!(
+        let look = format!(
             "SELECT coalesce((SELECT max(id) FROM {table} WHERE id < h.at), 0), \
-            coalesce((SELECT max(id) FROM {table}), 0) \
-            FROM (SELECT base + (pg_snapshot_xmin(pg_current_snapshot())::text::bigint << {PLACE_BITS}) AS at \
-            FROM outbox_base WHERE id = 0) h"
+            coalesce((SELECT max(id) FROM {table}), 0), oldest \
+            FROM (SELECT base + (oldest << {PLACE_BITS}) AS at, oldest FROM outbox_base, \
+            (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest) s WHERE id = 0) h"
         );
-        let horizon = Arc::new(Horizon {
-            outbox,
-            query,
-            read,
-            state: Mutex::default(),
-            stirred: Notify::new(),
-            changed: Event::new(),
-            tasks: Mutex::default(),
-        });
-        let listening = tokio::spawn(Arc::clone(&horizon).listen_always(listener));
-        let looking = tokio::spawn(Arc::clone(&horizon).look_when_stirred());
-        *horizon.tasks.lock().unwrap_or_else(PoisonError::into_inner) = vec![listening, looking];
-        horizon
+        let look = Statement::from_string(DbBackend::Postgres, look);
+        Horizon { table, look, reader, held: Mutex::new(None) }
     }
 
-    /// Stops following.
-    pub(crate) fn stop(&self) {
-        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            task.abort();
-        }
-        self.state().listening = false;
-        self.changed.notify(usize::MAX);
+    /// Looks once.
+    pub(crate) async fn look(&self) -> Result<Look, Error> {
+        let database = self.reader.database();
+        let row = async {
+            let row = database.query_one_raw(self.look.clone()).await?;
+            let row = row.ok_or_else(|| DbErr::RecordNotFound("outbox_base".to_owned()))?;
+            let number = |at| row.try_get_by_index::<i64>(at);
+            Ok((number(0)?, number(1)?, number(2)?))
+        };
+        let (settled, newest, oldest) = self.reader.answer_within(ANSWER, row).await?;
+        let look = Look { settled: settled.cast_unsigned(), newest: newest.cast_unsigned() };
+        self.tell_if_held(look, oldest);
+        Ok(look)
     }
 
-    /// Completes when there may be more to read.
-    pub(crate) fn listen(&self) -> EventListener {
-        self.changed.listen()
-    }
-
-    /// Told after a commit of this process, of the newest record it wrote.
-    pub(crate) fn wrote(&self, newest: u64) {
-        {
-            let mut state = self.state();
-            state.written = state.written.max(newest);
-        }
-        self.stirred.notify_one();
-    }
-
-    /// The newest record that can be read, for someone who has read everything up to `after`. It is no older than what
-    /// was committed before the call, unless another transaction holds up the horizon for longer than a moment.
-    pub(crate) async fn settled(&self, after: u64) -> Result<u64, sqlx::Error> {
-        {
-            let state = self.state();
-            if state.settled > after || (state.listening && state.settled >= state.written) {
-                return Ok(state.settled);
-            }
-        }
-        self.wait_beyond(after).await
-    }
-
-    /// The newest record that can be read, for someone who wants all there is.
-    pub(crate) async fn end(&self) -> Result<u64, sqlx::Error> {
-        self.wait_beyond(u64::MAX).await
-    }
-
-    /// Waits until the horizon is beyond `after` or beyond everything that is committed now, but no longer than a moment.
-    async fn wait_beyond(&self, after: u64) -> Result<u64, sqlx::Error> {
+    /// The newest record that can be read, for someone who has read everything up to `after`: asked for until there is
+    /// one beyond, or all that was committed before the call can be read, but no longer than a moment.
+    pub(crate) async fn settled(&self, after: u64) -> Result<u64, Error> {
         let deadline = Instant::now() + PATIENCE;
         let first = self.look().await?;
-        let mut look = first;
-        let mut pause = Duration::from_millis(1);
+        let (mut look, mut pause) = (first, FIRST_LOOK);
         while look.settled <= after && look.settled < first.newest && Instant::now() < deadline {
             sleep(pause).await;
             pause = (pause * 2).min(LOOK);
@@ -197,80 +168,29 @@ impl Horizon {
         Ok(look.settled)
     }
 
-    async fn look(&self) -> Result<Look, sqlx::Error> {
-        let query = sqlx::query_as(AssertSqlSafe(self.query.as_str()));
-        let (settled, newest): (i64, i64) = query.fetch_one(&self.read).await?;
-        let look = Look { settled: settled.cast_unsigned(), newest: newest.cast_unsigned() };
-        let grew = {
-            let mut state = self.state();
-            let grew = look.settled > state.settled;
-            state.settled = state.settled.max(look.settled);
-            grew
-        };
-        if grew {
-            self.changed.notify(usize::MAX);
+    fn tell_if_held(&self, look: Look, oldest: i64) {
+        let mut held = self.held();
+        if !look.is_more_to_come() {
+            *held = None;
+            return;
         }
-        Ok(look)
-    }
-
-    async fn look_when_stirred(self: Arc<Self>) {
-        loop {
-            self.stirred.notified().await;
-            loop {
-                match self.look().await {
-                    Ok(look) if !look.is_more_to_come() => break,
-                    Ok(_) => {}
-                    // The listener hears of a server that went away, and stirs when it is back.
-                    Err(_) if !self.state().listening => break,
-                    Err(error) => {
-                        tracing::warn!(%error, table = self.outbox.table, "the outbox cannot be read");
-                    }
-                }
-                // Whoever commits stirs; whoever rolls back does not.
-                let _ = timeout(LOOK, self.stirred.notified()).await;
-            }
+        let begin = || Held { settled: look.settled, since: Instant::now(), told: false };
+        let held = held.get_or_insert_with(begin);
+        if held.settled != look.settled {
+            *held = begin();
+        } else if !held.told && held.since.elapsed() >= HELD {
+            held.told = true;
+            // Found in pg_stat_activity by its backend_xid, in pg_prepared_xacts by its transaction.
+            tracing::warn!(
+                table = self.table,
+                transaction = oldest,
+                "an open transaction on the database server keeps records from being read"
+            );
         }
     }
 
-    async fn listen_always(self: Arc<Self>, pool: PgPool) {
-        let mut silent = false;
-        loop {
-            match self.listen_once(&pool).await {
-                Err(sqlx::Error::PoolClosed) => return,
-                Err(error) if !silent => {
-                    silent = true;
-                    tracing::warn!(%error, table = self.outbox.table, "commits of others are not heard of");
-                }
-                Err(_) => {}
-                Ok(()) => silent = false,
-            }
-            sleep(RECONNECT).await;
-        }
-    }
-
-    /// Listens until the connection is lost.
-    async fn listen_once(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(pool).await?;
-        listener.eager_reconnect(false);
-        listener.listen(self.outbox.channel).await?;
-        self.state().listening = true;
-        // What was committed while nobody listened.
-        self.stirred.notify_one();
-        let lost = loop {
-            match listener.try_recv().await {
-                Ok(Some(_)) => self.stirred.notify_one(),
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        self.state().listening = false;
-        // Whoever waits must learn that there is no database, or look for themselves.
-        self.changed.notify(usize::MAX);
-        lost
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of the state is complete before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        // Every change is complete before anything can panic.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

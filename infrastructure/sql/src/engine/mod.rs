@@ -2,6 +2,7 @@
 
 pub(crate) mod horizon;
 pub(crate) mod postgres;
+pub(crate) mod reader;
 pub(crate) mod rows;
 pub(crate) mod sqlite;
 
@@ -15,6 +16,9 @@ pub(crate) trait Engine: sqlx::Database {
     /// What to do about a failure that undid everything.
     fn blame(error: &sqlx::Error) -> Blame;
 
+    /// Whether a connection is worth keeping after a failure, once its transaction is undone.
+    fn keeps(error: &sqlx::Error) -> bool;
+
     /// Whether a connection that was not used for that long still is one.
     fn is_alive(connection: &mut Self::Connection, idle: Duration) -> impl Future<Output = bool> + Send;
 }
@@ -26,6 +30,8 @@ pub(crate) enum Blame {
     Operation,
     /// Another process that did the same at the same time; the same again may well succeed.
     Neighbour,
+    /// Perhaps that there was so much at once: it took too long.
+    Size,
     /// The database or its disk.
     Database,
 }

@@ -1,13 +1,17 @@
 //! One PostgreSQL database: the connection that writes, the pool that reads, the schema.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hive_application::error::{Effect, Error};
 use hive_migration::MigratorTrait;
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions, PgSeverity};
+use sea_orm::SqlxPostgresConnector;
+use sqlx::postgres::{
+    PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgSeverity,
+};
 use sqlx::{Connection, Executor, PgPool, Postgres};
 
+use super::reader::Reader;
 use super::{Blame, Engine};
 use crate::database::{Config, Server};
 use crate::writer::Failure;
@@ -24,6 +28,15 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How long a process waits for another one that brings the schema up to date.
 const SCHEMA: &str = "60s";
 
+/// How long a reader of old records waits for a connection: they queue for a few.
+const QUEUE: Duration = Duration::from_secs(10);
+
+/// Connections for those who read old records, so that whoever follows from far behind takes none from other readers.
+const BEHIND: u32 = 2;
+
+/// A connection that reads is closed after that long without use.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// A connection that was not used for that long is asked for a sign of life first. One in constant use shows by its
 /// answers that it lives, and asking it before each call would cost a tenth of its throughput.
 const QUIET: Duration = Duration::from_millis(100);
@@ -37,74 +50,151 @@ pub(crate) struct Pools {
     /// Holds exactly one connection, for the writer.
     pub(crate) writer: PgPool,
     /// Everything that reads.
-    pub(crate) reader: DatabaseConnection,
-    /// The same, without sea-orm.
-    pub(crate) read: PgPool,
-    /// Holds at most one connection, which hears of commits.
-    pub(crate) listener: PgPool,
+    pub(crate) reader: Reader,
 }
 
-/// Brings the schema of the database up to date, runs `prepare` there, and makes the pools. `what` names the database
-/// in errors.
+/// The connections of one who follows an outbox.
+#[derive(Debug)]
+pub(crate) struct Following {
+    /// One, to look at its end.
+    pub(crate) end: Reader,
+    /// A few, for what lies before.
+    pub(crate) behind: Reader,
+    /// To hear of commits.
+    pub(crate) listener: PgConnectOptions,
+}
+
+/// How to connect, limits aside.
+fn connect(server: &Server) -> PgConnectOptions {
+    // Compiling a statement takes longer than any of ours runs.
+    let settings = [("jit", "off"), ("idle_in_transaction_session_timeout", STATEMENT)];
+    let options = server.options.as_ref().clone().options(settings);
+    match options.get_application_name() {
+        None => options.application_name("hive"),
+        Some(_) => options,
+    }
+}
+
+/// Brings the schema of the database up to date, and makes the pools. `rebase` runs first, and on every new connection
+/// that writes. `what` names the database in errors.
 pub(crate) async fn open<M: MigratorTrait>(
     what: &'static str,
     server: &Server,
     config: &Config,
-    prepare: Option<&'static str>,
+    rebase: Option<&'static str>,
 ) -> Result<Pools, Error> {
-    // Compiling a statement takes longer than any of ours runs.
-    let settings = [("jit", "off"), ("idle_in_transaction_session_timeout", STATEMENT)];
-    let options = server.options.as_ref().clone().options(settings);
-    let options = match options.get_application_name() {
-        None => options.application_name("hive"),
-        Some(_) => options,
-    };
-    migrate::<M>(what, options.clone().options([("statement_timeout", SCHEMA)]), prepare).await?;
-
+    let options = connect(server);
+    migrate::<M>(what, options.clone(), rebase).await?;
     let options = options.options([("statement_timeout", STATEMENT)]);
     // Batches look for rows by number. A plan made while the table was small must not scan it when it is large.
     let writing = options.clone().options([("enable_seqscan", "off")]);
-    let read = pool(config.readers.max(1)).connect_lazy_with(options.clone());
+    let writer = pool(1, ACQUIRE).idle_timeout(None).after_connect(move |connection, _| {
+        Box::pin(async move {
+            if let Some(rebase) = rebase {
+                // Fails on a standby too, which is not to be written to.
+                connection.execute(rebase).await?;
+            }
+            Ok(())
+        })
+    });
     Ok(Pools {
-        writer: pool(1).connect_lazy_with(writing),
-        reader: SqlxPostgresConnector::from_sqlx_postgres_pool(read.clone()),
-        read,
-        listener: pool(1).connect_lazy_with(options),
+        writer: writer.connect_lazy_with(writing),
+        reader: reader(what, config.readers.max(1), ACQUIRE, options),
     })
+}
+
+/// What it takes to follow the outbox of an open database.
+pub(crate) fn following(what: &'static str, server: &Server) -> Following {
+    let options = connect(server).options([("statement_timeout", STATEMENT)]);
+    Following {
+        end: reader(what, 1, ACQUIRE, options.clone()),
+        behind: reader(what, BEHIND, QUEUE, options.clone()),
+        listener: options,
+    }
 }
 
 /// One process at a time: the second one finds everything done.
 async fn migrate<M: MigratorTrait>(
     what: &'static str,
     options: PgConnectOptions,
-    prepare: Option<&'static str>,
+    rebase: Option<&'static str>,
 ) -> Result<(), Error> {
-    let pool = pool(1).connect_with(options).await;
-    let pool = pool.map_err(|error| Error::unavailable(what, error, Effect::None))?;
-    let locked = pool.execute(sqlx::query("SELECT pg_advisory_lock($1)").bind(SCHEMA_LOCK)).await;
-    locked.map_err(|error| Error::unavailable(what, error, Effect::None))?;
+    let absent = |error| Error::unavailable(what, error, Effect::None);
+    // A step takes as long as it takes: what it rewrites or indexes may be large. But nobody waits for ever for another.
+    let options = options.options([("statement_timeout", "0"), ("lock_timeout", SCHEMA)]);
+    // The lock has a connection of its own, so that a step that breaks its own does not let others in.
+    let lock = tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options)).await;
+    let mut lock = lock.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(absent)?;
+    let query = sqlx::query("SELECT pg_advisory_lock($1)").bind(SCHEMA_LOCK);
+    query.execute(&mut lock).await.map_err(absent)?;
+    let pool = pool(1, ACQUIRE).connect_lazy_with(options);
     let schema = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
     let applied = hive_migration::apply::<M>(&schema).await;
     applied.map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
-    if let Some(prepare) = prepare {
-        let prepared = pool.execute(prepare).await;
-        prepared.map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
+    if let Some(rebase) = rebase {
+        let rebased = pool.execute(rebase).await;
+        rebased.map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
     }
-    // Closing the connection lets go of the lock.
     pool.close().await;
-    Ok(())
+    // Lets go of the lock, as it does however this ends.
+    lock.close().await.map_err(absent)
 }
 
-fn pool(connections: u32) -> PgPoolOptions {
+fn reader(what: &'static str, connections: u32, acquire: Duration, options: PgConnectOptions) -> Reader {
+    Reader::renewable(what, move |care| {
+        let lending = Arc::clone(care);
+        let pool = pool(connections, acquire).idle_timeout(IDLE).before_acquire(move |connection, known| {
+            let spoilt = lending.is_spoilt(known.age);
+            Box::pin(async move {
+                if spoilt || Postgres::is_alive(connection, known.idle_for).await {
+                    return Ok(!spoilt);
+                }
+                // Not a mere no: the pool would take leave of it in good form.
+                Err(sqlx::Error::PoolTimedOut)
+            })
+        });
+        SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options.clone()))
+    })
+}
+
+/// Connections that live until they are not used or do not answer.
+fn pool(connections: u32, acquire: Duration) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .idle_timeout(None)
+        .acquire_timeout(acquire)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .before_acquire(|connection, known| {
-            Box::pin(async move { Ok(Postgres::is_alive(connection, known.idle_for).await) })
-        })
+}
+
+/// A connection that hears what `channel` tells.
+pub(crate) async fn listen(options: &PgConnectOptions, channel: &str) -> Result<PgListener, sqlx::Error> {
+    // A pool of its own each time: one that lost its connection would wait for it.
+    let pool = pool(1, ACQUIRE).connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.eager_reconnect(false);
+    let listening = tokio::time::timeout(ACQUIRE, listener.listen(channel)).await;
+    listening.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    Ok(listener)
+}
+
+/// Waits for a notification, or until the connection is lost, which is `None`. After `silence` the connection must show
+/// that it lives: a host that vanished does not say so.
+pub(crate) async fn notified(
+    listener: &mut PgListener,
+    silence: Duration,
+) -> Result<Option<()>, sqlx::Error> {
+    loop {
+        if let Ok(heard) = tokio::time::timeout(silence, listener.try_recv()).await {
+            return heard.map(|heard| heard.map(drop));
+        }
+        let answer = tokio::time::timeout(ACQUIRE, listener.execute("SELECT 1")).await;
+        answer.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    }
+}
+
+/// Whether a connection answers.
+async fn answers(connection: &mut PgConnection) -> bool {
+    matches!(tokio::time::timeout(ACQUIRE, connection.ping()).await, Ok(Ok(())))
 }
 
 impl Engine for Postgres {
@@ -119,6 +209,8 @@ impl Engine for Postgres {
             sqlx::Error::Database(error) => match error.code().as_deref().unwrap_or_default() {
                 // serialization_failure, deadlock_detected
                 "40001" | "40P01" => Blame::Neighbour,
+                // query_canceled, which is what the time limit does
+                "57014" => Blame::Size,
                 // Data exceptions, violated constraints, program limits, and what a trigger raises.
                 code if ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class)) => {
                     Blame::Operation
@@ -132,8 +224,13 @@ impl Engine for Postgres {
         }
     }
 
+    /// One that answers and refuses, for what it has become (read-only, say) or has forgotten, would do so for ever.
+    fn keeps(error: &sqlx::Error) -> bool {
+        Postgres::blame(error) != Blame::Database
+    }
+
     async fn is_alive(connection: &mut PgConnection, idle: Duration) -> bool {
-        idle < QUIET || matches!(tokio::time::timeout(ACQUIRE, connection.ping()).await, Ok(Ok(())))
+        idle < QUIET || answers(connection).await
     }
 }
 

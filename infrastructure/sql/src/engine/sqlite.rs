@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use hive_application::error::{Effect, Error};
 use hive_migration::MigratorTrait;
-use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
+use sea_orm::SqlxSqliteConnector;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Sqlite, SqlitePool};
 
+use super::reader::Reader;
 use super::{Blame, Engine};
 use crate::database::Config;
 
@@ -22,7 +23,7 @@ pub(crate) async fn open<M: MigratorTrait>(
     what: &'static str,
     path: &Path,
     config: &Config,
-) -> Result<(SqlitePool, DatabaseConnection), Error> {
+) -> Result<(SqlitePool, Reader), Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -46,7 +47,7 @@ pub(crate) async fn open<M: MigratorTrait>(
     let reading =
         options.pragma("query_only", "on").pragma("cache_size", format!("-{}", config.cache_kib / 4));
     let reader = pool(config.readers.max(1)).connect_lazy_with(reading);
-    Ok((writer, SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)))
+    Ok((writer, Reader::lasting(what, SqlxSqliteConnector::from_sqlx_sqlite_pool(reader))))
 }
 
 /// A pool whose connections live as long as it does: a file does not drop its callers.
@@ -81,6 +82,10 @@ impl Engine for Sqlite {
             _ => false,
         };
         if of_an_operation { Blame::Operation } else { Blame::Database }
+    }
+
+    fn keeps(_: &sqlx::Error) -> bool {
+        true
     }
 
     async fn is_alive(_: &mut SqliteConnection, _: Duration) -> bool {

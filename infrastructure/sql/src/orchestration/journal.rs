@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hive_application::error::{Effect, Error, ErrorKind};
+use hive_application::error::{Error, ErrorKind};
 use hive_application::orchestration::{
     FlowOpening, Journal, JournalEntry, JournalWrite, Opened, OutboxMessage, StoredFlow, StoredMessage,
 };
@@ -12,9 +12,9 @@ use hive_domain::orchestration::generation::SlaConfig;
 use hive_domain::time::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use super::Shared;
 use super::entity::{entry, flow, message};
 use super::operation::{Answer, Operation};
-use super::{Shared, WHAT};
 use crate::{failure, json};
 
 /// The adapter of [`Journal`].
@@ -73,14 +73,12 @@ impl Journal for SqlJournal {
 
     async fn find(&self, workflow_id: &WorkflowId) -> Result<Option<StoredFlow>, Error> {
         let reader = &self.shared.reader;
-        let row = flow::Entity::find_by_id(workflow_id.as_str()).one(reader).await;
-        let Some(row) = row.map_err(failure::read(WHAT))? else { return Ok(None) };
+        let row = flow::Entity::find_by_id(workflow_id.as_str());
+        let Some(row) = reader.answer(row.one(&reader.database())).await? else { return Ok(None) };
         let entries = entry::Entity::find()
             .filter(entry::Column::WorkflowId.eq(workflow_id.as_str()))
-            .order_by_asc(entry::Column::Id)
-            .all(reader)
-            .await
-            .map_err(failure::read(WHAT))?;
+            .order_by_asc(entry::Column::Id);
+        let entries = reader.answer(entries.all(&reader.database())).await?;
         let entries = entries
             .into_iter()
             .map(|row| Ok(JournalEntry { payload: json::read("payload", &row.payload)?, kind: row.kind }))
@@ -104,16 +102,15 @@ impl Journal for SqlJournal {
     }
 
     async fn list_open(&self) -> Result<Vec<WorkflowId>, Error> {
-        let ids: Vec<String> = flow::Entity::find()
+        let reader = &self.shared.reader;
+        let ids = flow::Entity::find()
             .select_only()
             .column(flow::Column::WorkflowId)
             .filter(flow::Column::EndedAt.is_null())
             .order_by_asc(flow::Column::OpenedAt)
             .order_by_asc(flow::Column::WorkflowId)
-            .into_tuple()
-            .all(&self.shared.reader)
-            .await
-            .map_err(failure::read(WHAT))?;
+            .into_tuple();
+        let ids: Vec<String> = reader.answer(ids.all(&reader.database())).await?;
         let parse = |id: String| WorkflowId::parse(&id).map_err(|_| failure::unreadable("workflow_id", id));
         ids.into_iter().map(parse).collect()
     }
@@ -125,19 +122,15 @@ impl Journal for SqlJournal {
     async fn read_messages(&self, after: u64, limit: usize) -> Result<Vec<StoredMessage>, Error> {
         let end = match &self.shared.horizon {
             None => i64::MAX,
-            Some(horizon) => {
-                let end = horizon.end().await;
-                end.map_err(|error| Error::unavailable(WHAT, error, Effect::None))?.cast_signed()
-            }
+            Some(horizon) => horizon.settled(after).await?.cast_signed(),
         };
+        let reader = &self.shared.reader;
         let rows = message::Entity::find()
             .filter(message::Column::Id.gt(after.cast_signed()))
             .filter(message::Column::Id.lte(end))
             .order_by_asc(message::Column::Id)
-            .limit(limit as u64)
-            .all(&self.shared.reader)
-            .await
-            .map_err(failure::read(WHAT))?;
+            .limit(limit as u64);
+        let rows = reader.answer(rows.all(&reader.database())).await?;
         rows.into_iter().map(stored).collect()
     }
 }

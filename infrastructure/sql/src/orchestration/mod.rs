@@ -12,12 +12,11 @@ use std::sync::Arc;
 use hive_application::error::Error;
 use hive_application::orchestration::Journal;
 use hive_migration::orchestration::Schema;
-use sea_orm::DatabaseConnection;
 
 use crate::database::{Config, Place};
 use crate::engine::horizon::Horizon;
+use crate::engine::reader::Reader;
 use crate::engine::{self, postgres::Pools};
-use crate::failure;
 use crate::writer::Writer;
 use journal::SqlJournal;
 use operation::{Answer, Operation};
@@ -34,10 +33,10 @@ pub struct OrchestrationDatabase {
 /// What the ports of this database share.
 #[derive(Debug)]
 struct Shared {
-    reader: DatabaseConnection,
+    reader: Reader,
     writer: Writer<Operation, Answer>,
     /// Where others may write too: how far messages can be read.
-    horizon: Option<Arc<Horizon>>,
+    horizon: Option<Horizon>,
 }
 
 impl OrchestrationDatabase {
@@ -52,12 +51,12 @@ impl OrchestrationDatabase {
             }
             Place::Postgres(server) => {
                 let outbox = postgres::OUTBOX;
-                let Pools { writer, reader, read, listener } =
+                let Pools { writer, reader } =
                     engine::postgres::open::<Schema>(WHAT, server, config, Some(outbox.rebase)).await?;
-                let horizon = Horizon::start(outbox, read, listener);
-                let store = postgres::Store::new(Arc::clone(&horizon));
+                let store = postgres::Store::new();
                 let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, horizon: Some(horizon) }
+                let horizon = Some(Horizon::new(outbox, reader.clone()));
+                Shared { reader, writer, horizon }
             }
         };
         Ok(OrchestrationDatabase { shared: Arc::new(shared) })
@@ -71,9 +70,6 @@ impl OrchestrationDatabase {
     /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.writer.close().await;
-        if let Some(horizon) = &self.shared.horizon {
-            horizon.stop();
-        }
-        self.shared.reader.close_by_ref().await.map_err(failure::read(WHAT))
+        self.shared.reader.close().await
     }
 }

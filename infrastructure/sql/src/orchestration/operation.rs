@@ -71,6 +71,15 @@ pub(super) fn message_row(message: &OutboxMessage) -> [Cell; MESSAGE.len()] {
 }
 
 impl Operation {
+    /// The rows it writes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Operation::Open(_) => 1,
+            Operation::Append(write) => 1 + write.entries.len() + write.messages.len(),
+            Operation::Publish(messages) => messages.len(),
+        }
+    }
+
     /// Refuses what PostgreSQL cannot store, by the name of the field.
     pub(super) fn check(&self) -> Result<(), Error> {
         let messages = match self {

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Row as _};
 
 use super::operation::{Answer, ENTRY, Entry, FLOW, MESSAGE, Operation, entry_rows, flow_row, message_row};
-use crate::engine::horizon::{self, Horizon, Outbox};
+use crate::engine::horizon::{self, Outbox};
 use crate::engine::postgres::{answered, committed};
 use crate::engine::rows::{self, Column, Form, Kind};
 use crate::statement::Cell;
@@ -20,8 +20,7 @@ use crate::writer::{Batch, Failure};
 /// The outbox of orchestration.
 pub(super) const OUTBOX: Outbox = Outbox {
     table: "orchestration_outbox",
-    channel: "hive_orchestration",
-    rebase: horizon::rebase!("orchestration_outbox"),
+    rebase: horizon::rebase!("orchestration_outbox", "SELECT NULL::bigint AS place"),
 };
 
 fn kind(column: &str) -> Kind {
@@ -60,18 +59,15 @@ fn text() -> String {
         appended AS (INSERT INTO flow_journal ({entry}) \
         SELECT {} FROM e JOIN open USING (workflow_id) ORDER BY ord), \
         sent AS (INSERT INTO orchestration_outbox (id, {message}) SELECT $1::bigint + {}, {message} FROM m \
-        WHERE workflow_id IS NULL OR workflow_id IN (SELECT workflow_id FROM open) ORDER BY ord \
-        ON CONFLICT (message_id) DO NOTHING RETURNING id) \
-        SELECT 'n', NULL::bigint, workflow_id FROM opened UNION ALL SELECT 'a', NULL, workflow_id FROM open \
-        UNION ALL SELECT 'o', max(id), NULL FROM sent \
-        UNION ALL SELECT 'w', NULL, pg_notify('{}', '')::text FROM (SELECT FROM sent LIMIT 1) l",
+        WHERE workflow_id IS NULL OR workflow_id IN (SELECT workflow_id FROM open) ORDER BY message_id \
+        ON CONFLICT (message_id) DO NOTHING) \
+        SELECT 'n', workflow_id FROM opened UNION ALL SELECT 'a', workflow_id FROM open",
         table("f", &kinds(FLOW)),
         table("w", &WRITE),
         table("e", &kinds(ENTRY)),
         table("m", &messages),
         entry.replace("workflow_id", "e.workflow_id"),
-        horizon::number(),
-        OUTBOX.channel
+        horizon::number()
     )
 }
 
@@ -154,19 +150,16 @@ fn write_row(write: &JournalWrite) -> [Cell; WRITE.len()] {
 struct Found {
     opened: HashSet<String>,
     open: HashSet<String>,
-    newest: Option<u64>,
 }
 
 impl Found {
     fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
         let mut found = Found::default();
         for row in rows {
-            match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
-                ("n", None::<i64>, Some(id)) => drop(found.opened.insert(id)),
-                ("a", None, Some(id)) => drop(found.open.insert(id)),
-                ("o", Some(newest), None) => found.newest = Some(newest.cast_unsigned()),
-                _ => {}
-            }
+            match row.try_get(0)? {
+                "n" => found.opened.insert(row.try_get(1)?),
+                _ => found.open.insert(row.try_get(1)?),
+            };
         }
         Ok(found)
     }
@@ -184,7 +177,6 @@ impl Found {
 #[derive(Debug)]
 pub(super) struct Store {
     text: Arc<str>,
-    horizon: Arc<Horizon>,
 }
 
 /// More messages than a transaction can number.
@@ -193,8 +185,8 @@ pub(super) struct Store {
 struct TooMany(usize);
 
 impl Store {
-    pub(super) fn new(horizon: Arc<Horizon>) -> Self {
-        Store { text: text().into(), horizon }
+    pub(super) fn new() -> Self {
+        Store { text: text().into() }
     }
 
     async fn write(
@@ -213,8 +205,11 @@ impl Batch for Store {
     type Engine = Postgres;
     type Operation = Operation;
     type Answer = Answer;
-    /// The answers, and the newest message.
-    type Outcome = (Vec<Answer>, Option<u64>);
+    type Outcome = Vec<Answer>;
+
+    fn weight(operation: &Operation) -> usize {
+        operation.weight()
+    }
 
     async fn commit(
         &mut self,
@@ -229,25 +224,21 @@ impl Batch for Store {
         if let [part] = &parts[..] {
             let found = committed(self.write(connection, part, 0)).await?;
             let answers = operations.iter().map(|operation| found.answer(operation)).collect();
-            return Ok((answers, found.newest));
+            return Ok(answers);
         }
         answered(connection.execute("BEGIN")).await?;
-        let (mut answers, mut newest, mut taken) = (Vec::with_capacity(operations.len()), None, 0);
+        let (mut answers, mut taken) = (Vec::with_capacity(operations.len()), 0);
         for part in &parts {
             let found = answered(self.write(&mut *connection, part, taken)).await?;
             let of_part = operations.iter().skip(answers.len()).take(part.operations);
             answers.extend(of_part.map(|operation| found.answer(operation)));
             taken += part.messages.len();
-            newest = newest.max(found.newest);
         }
         committed(connection.execute("COMMIT")).await?;
-        Ok((answers, newest))
+        Ok(answers)
     }
 
-    fn committed(&mut self, _: Vec<Operation>, (answers, newest): Self::Outcome) -> Vec<Answer> {
-        if let Some(newest) = newest {
-            self.horizon.wrote(newest);
-        }
+    fn committed(&mut self, _: Vec<Operation>, answers: Vec<Answer>) -> Vec<Answer> {
         answers
     }
 }

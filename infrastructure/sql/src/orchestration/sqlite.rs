@@ -179,6 +179,10 @@ impl Batch for Store {
     type Answer = Answer;
     type Outcome = Vec<Answer>;
 
+    fn weight(operation: &Operation) -> usize {
+        operation.weight()
+    }
+
     async fn commit(
         &mut self,
         connection: &mut SqliteConnection,

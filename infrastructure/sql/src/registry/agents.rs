@@ -10,10 +10,10 @@ use hive_domain::registry::Agent;
 use hive_domain::time::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use super::Shared;
 use super::entity::{Column, Entity};
 use super::mapping;
 use super::operation::{Answer, Operation};
-use super::{Shared, WHAT};
 use crate::failure;
 
 /// Decisions asked for before giving up on an agent that others change all the time. In every round somebody wins.
@@ -34,8 +34,9 @@ impl SqlAgentRepository {
 #[async_trait]
 impl AgentRepository for SqlAgentRepository {
     async fn find(&self, id: &AgentId) -> Result<Option<Agent>, Error> {
-        let row = Entity::find_by_id(id.as_str()).one(&self.shared.reader).await;
-        row.map_err(failure::read(WHAT))?.map(mapping::agent).transpose()
+        let reader = &self.shared.reader;
+        let row = reader.answer(Entity::find_by_id(id.as_str()).one(&reader.database())).await?;
+        row.map(mapping::agent).transpose()
     }
 
     async fn list(&self, query: &AgentListQuery) -> Result<Vec<Agent>, Error> {
@@ -56,12 +57,9 @@ impl AgentRepository for SqlAgentRepository {
         if let Some(after) = &query.after {
             select = select.filter(Column::AgentId.gt(after.as_str()));
         }
-        let rows = select
-            .order_by_asc(Column::AgentId)
-            .limit(query.limit as u64)
-            .all(&self.shared.reader)
-            .await
-            .map_err(failure::read(WHAT))?;
+        let reader = &self.shared.reader;
+        let select = select.order_by_asc(Column::AgentId).limit(query.limit as u64);
+        let rows = reader.answer(select.all(&reader.database())).await?;
         rows.into_iter().map(mapping::agent).collect()
     }
 

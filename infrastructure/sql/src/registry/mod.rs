@@ -13,11 +13,9 @@ use std::sync::Arc;
 use hive_application::error::Error;
 use hive_application::registry::AgentRepository;
 use hive_migration::registry::Schema;
-use sea_orm::DatabaseConnection;
 
 use crate::database::{Config, Place};
-use crate::engine;
-use crate::failure;
+use crate::engine::{self, reader::Reader};
 use crate::writer::Writer;
 use agents::SqlAgentRepository;
 use operation::{Answer, Operation};
@@ -34,7 +32,7 @@ pub struct RegistryDatabase {
 /// What the ports of this database share.
 #[derive(Debug)]
 struct Shared {
-    reader: DatabaseConnection,
+    reader: Reader,
     writer: Writer<Operation, Answer>,
     postgres: bool,
 }
@@ -67,6 +65,6 @@ impl RegistryDatabase {
     /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.writer.close().await;
-        self.shared.reader.close_by_ref().await.map_err(failure::read(WHAT))
+        self.shared.reader.close().await
     }
 }

@@ -27,6 +27,15 @@ pub(super) enum Answer {
 }
 
 impl Operation {
+    /// The agent whose record it writes; of [`Operation::Forget`], none.
+    pub(super) fn agent(&self) -> Option<&str> {
+        match self {
+            // The id is the first of the columns.
+            Operation::Insert(row) | Operation::Replace { row, .. } => row.first().and_then(Cell::text),
+            Operation::Forget { .. } => None,
+        }
+    }
+
     /// Refuses what PostgreSQL cannot store, by the name of the field.
     pub(super) fn check(&self) -> Result<(), Error> {
         match self {

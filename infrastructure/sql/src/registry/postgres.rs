@@ -98,12 +98,16 @@ impl Batch for Store {
             return Ok(vec![committed(self.write(connection, operation)).await?]);
         }
         answered(connection.execute("BEGIN")).await?;
+        // Rows are locked in one order whoever writes them, and those of one agent keep theirs.
+        let mut order: Vec<(usize, &Operation)> = operations.iter().enumerate().collect();
+        order.sort_by_key(|(_, operation)| operation.agent());
         let mut answers = Vec::with_capacity(operations.len());
-        for operation in operations {
-            answers.push(answered(self.write(&mut *connection, operation)).await?);
+        for (place, operation) in order {
+            answers.push((place, answered(self.write(&mut *connection, operation)).await?));
         }
         committed(connection.execute("COMMIT")).await?;
-        Ok(answers)
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
     fn committed(&mut self, _operations: Vec<Operation>, answers: Vec<Answer>) -> Vec<Answer> {

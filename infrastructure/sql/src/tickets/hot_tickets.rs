@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hive_domain::ids::TicketId;
-use hive_domain::tickets::{Ticket, TicketChange, TicketSnapshot};
+use hive_domain::tickets::{Ticket, TicketChange, TicketContent, TicketSnapshot};
 use quick_cache::sync::Cache;
 
 /// A version of a ticket, and the number of its row.
@@ -44,6 +44,11 @@ impl HotTickets {
     /// The ticket, probably in its newest version, and the number of its row.
     pub(super) fn get(&self, id: &TicketId) -> Option<(Ticket, i64)> {
         self.0.get(id).map(|hot| (hot.snapshot().clone().into(), hot.number))
+    }
+
+    /// What the ticket asks for, which never changes.
+    pub(super) fn content(&self, id: &TicketId) -> Option<Arc<TicketContent>> {
+        self.0.get(id).map(|hot| Arc::clone(&hot.snapshot().content))
     }
 
     /// The ticket as this process committed it last.

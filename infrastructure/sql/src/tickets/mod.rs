@@ -2,6 +2,7 @@
 
 #[expect(unreachable_pub, reason = "the derives of sea-orm put the models into public traits")]
 mod entity;
+mod follower;
 mod hot_tickets;
 mod log;
 mod mapping;
@@ -11,6 +12,7 @@ mod postgres;
 mod repository;
 mod sqlite;
 mod sqlite_store;
+mod stored;
 mod tail;
 mod totals;
 
@@ -19,17 +21,17 @@ use std::sync::Arc;
 use hive_application::error::Error;
 use hive_application::tickets::{TicketLog, TicketRepository};
 use hive_migration::tickets::Schema;
-use sea_orm::DatabaseConnection;
 
 use crate::database::{Config, Place};
-use crate::engine::horizon::Horizon;
+use crate::engine::reader::Reader;
 use crate::engine::{self, postgres::Pools};
-use crate::failure;
 use crate::writer::Writer;
+use follower::Follower;
 use hot_tickets::HotTickets;
 use log::SqlTicketLog;
 use operation::{Answer, Insert, Operation, Update};
 use repository::SqlTicketRepository;
+use stored::Stored;
 use tail::Tail;
 use totals::Totals;
 
@@ -45,11 +47,13 @@ pub struct TicketDatabase {
 /// What the ports of this database share.
 #[derive(Debug)]
 struct Shared {
-    reader: DatabaseConnection,
+    reader: Reader,
     writer: Writer<Operation, Answer>,
     hot: Arc<HotTickets>,
-    totals: Totals,
+    totals: Arc<Totals>,
     log: Log,
+    /// What lies before the end of the log.
+    stored: Stored,
 }
 
 /// How far the log goes.
@@ -58,7 +62,7 @@ enum Log {
     /// This process alone writes and knows the end.
     Tail(Arc<Tail>),
     /// Others may write too.
-    Horizon(Arc<Horizon>),
+    Followed(Arc<Follower>),
 }
 
 impl Shared {
@@ -84,23 +88,26 @@ impl TicketDatabase {
     /// Opens or makes the database and brings its schema up to date. `Unavailable` when that is impossible.
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let hot = Arc::new(HotTickets::new(config.hot_tickets));
+        let totals = Arc::new(Totals::new());
         let shared = match &config.place {
             Place::File(path) => {
                 let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
-                let end = log::newest(&reader).await.map_err(failure::read(WHAT))?;
-                let tail = Arc::new(Tail::new(end, config.log_tail.max(1)));
+                let stored = Stored::new(reader.clone(), Arc::clone(&hot), true);
+                let tail = Arc::new(Tail::new(stored.newest().await?, config.log_tail.max(1)));
                 let store = sqlite_store::Store::new(Arc::clone(&hot), Arc::clone(&tail));
                 let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, totals: Totals::new(), log: Log::Tail(tail) }
+                Shared { reader, writer, hot, totals, log: Log::Tail(tail), stored }
             }
             Place::Postgres(server) => {
-                let outbox = postgres::OUTBOX;
-                let Pools { writer, reader, read, listener } =
-                    engine::postgres::open::<Schema>(WHAT, server, config, Some(outbox.rebase)).await?;
-                let horizon = Horizon::start(outbox, read, listener);
-                let store = postgres::Store::new(Arc::clone(&hot), Arc::clone(&horizon));
+                let Pools { writer, reader } =
+                    engine::postgres::open::<Schema>(WHAT, server, config, Some(postgres::OUTBOX.rebase))
+                        .await?;
+                let following = engine::postgres::following(WHAT, server);
+                let stored = Stored::new(following.behind.clone(), Arc::clone(&hot), false);
+                let follower = Follower::start(following, config, Arc::clone(&hot), Arc::clone(&totals));
+                let store = postgres::Store::new(Arc::clone(&hot), Arc::clone(&follower));
                 let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, totals: Totals::new(), log: Log::Horizon(horizon) }
+                Shared { reader, writer, hot, totals, log: Log::Followed(follower), stored }
             }
         };
         Ok(TicketDatabase { shared: Arc::new(shared) })
@@ -119,9 +126,10 @@ impl TicketDatabase {
     /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.writer.close().await;
-        if let Log::Horizon(horizon) = &self.shared.log {
-            horizon.stop();
+        if let Log::Followed(follower) = &self.shared.log {
+            follower.stop().await?;
+            self.shared.stored.close().await?;
         }
-        self.shared.reader.close_by_ref().await.map_err(failure::read(WHAT))
+        self.shared.reader.close().await
     }
 }

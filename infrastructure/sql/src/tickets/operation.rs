@@ -83,6 +83,17 @@ const LONGEST: [(&str, usize); 3] = [("correlation_id", 36), ("trace_id", 64), (
 #[error("ticket {0} was changed without an event")]
 struct Silent(TicketId);
 
+impl Operation {
+    /// The tickets it writes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Operation::Create(inserts) => inserts.len(),
+            Operation::Update(update) => 1 + update.spawned.len(),
+            Operation::Commit { .. } => 1,
+        }
+    }
+}
+
 impl Insert {
     /// The rows of a new ticket, whose version will be the number of its events.
     pub(super) fn of(ticket: &mut Ticket) -> Result<Self, Error> {

@@ -12,18 +12,24 @@ use hive_domain::tickets::TicketChange;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
+use super::follower::Follower;
 use super::hot_tickets::HotTickets;
 use super::mapping::{CONTENT, STATE};
 use super::operation::{Answer, Insert, Operation, Step, Update};
-use crate::engine::horizon::{self, Horizon, Outbox};
+use crate::engine::horizon::{self, Outbox};
 use crate::engine::postgres::committed;
 use crate::engine::rows::{self, Column, Form, Kind};
 use crate::statement::Cell;
 use crate::writer::{Batch, Failure};
 
 /// The outbox of tickets.
-pub(super) const OUTBOX: Outbox =
-    Outbox { table: "ticket_outbox", channel: "hive_tickets", rebase: horizon::rebase!("ticket_outbox") };
+pub(super) const OUTBOX: Outbox = Outbox {
+    table: "ticket_outbox",
+    rebase: horizon::rebase!("ticket_outbox", "SELECT position AS place FROM log_offsets"),
+};
+
+/// Where commits are told of.
+pub(super) const CHANNEL: &str = "hive_tickets";
 
 /// What the columns of tickets hold.
 fn kind(column: &str) -> Kind {
@@ -210,7 +216,7 @@ impl Parts {
             "WITH {} {all} UNION ALL SELECT 'o', max(id), NULL FROM logged \
             UNION ALL SELECT 'w', NULL, pg_notify('{}', '')::text FROM (SELECT FROM logged LIMIT 1) l",
             with.join(", "),
-            OUTBOX.channel
+            CHANNEL
         )
     }
 
@@ -275,12 +281,12 @@ pub(super) struct Written {
 pub(super) struct Store {
     texts: HashMap<Parts, Arc<str>>,
     hot: Arc<HotTickets>,
-    horizon: Arc<Horizon>,
+    follower: Arc<Follower>,
 }
 
 impl Store {
-    pub(super) fn new(hot: Arc<HotTickets>, horizon: Arc<Horizon>) -> Self {
-        Store { texts: HashMap::new(), hot, horizon }
+    pub(super) fn new(hot: Arc<HotTickets>, follower: Arc<Follower>) -> Self {
+        Store { texts: HashMap::new(), hot, follower }
     }
 }
 
@@ -294,6 +300,10 @@ impl Batch for Store {
     type Operation = Operation;
     type Answer = Answer;
     type Outcome = Written;
+
+    fn weight(operation: &Operation) -> usize {
+        operation.weight()
+    }
 
     async fn commit(
         &mut self,
@@ -357,7 +367,7 @@ impl Batch for Store {
             }
         }
         if let Some(newest) = written.newest {
-            self.horizon.wrote(newest);
+            self.follower.wrote(newest);
         }
         written.answers
     }

@@ -11,16 +11,16 @@ use hive_application::tickets::{
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Applied, Ticket};
 use hive_domain::time::Timestamp;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
-    TransactionTrait,
+    ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select,
 };
 
 use super::entity::{history, ticket};
 use super::mapping;
 use super::operation::{Answer, Insert, Operation, Update};
-use super::{Log, Shared, WHAT};
+use super::{Log, Shared};
 use crate::failure;
 
 /// Decisions asked for before giving up on a ticket that others change all the time. In every round somebody wins.
@@ -47,7 +47,8 @@ impl SqlTicketRepository {
 
     async fn row(&self, id: &TicketId) -> Result<Option<ticket::Model>, Error> {
         let query = ticket::Entity::find().filter(ticket::Column::TicketId.eq(id.as_str()));
-        query.one(&self.shared.reader).await.map_err(failure::read(WHAT))
+        let reader = &self.shared.reader;
+        reader.answer(query.one(&reader.database())).await
     }
 
     /// The ticket, if it is held in memory and is the newest there is. What this process committed is, when it alone
@@ -63,10 +64,9 @@ impl SqlTicketRepository {
             .select_only()
             .column(ticket::Column::Version)
             .filter(ticket::Column::TicketId.eq(id.as_str()))
-            .into_tuple::<i64>()
-            .one(&self.shared.reader)
-            .await
-            .map_err(failure::read(WHAT))?;
+            .into_tuple::<i64>();
+        let reader = &self.shared.reader;
+        let stored = reader.answer(stored.one(&reader.database())).await?;
         Ok(Some(ticket).filter(|ticket| stored.map(i64::cast_unsigned) == Some(ticket.version())))
     }
 
@@ -75,8 +75,9 @@ impl SqlTicketRepository {
         let mut found = HashMap::with_capacity(ids.len());
         for part in ids.chunks(LOOKUP) {
             let wanted = ticket::Column::TicketId.is_in(part.iter().map(TicketId::as_str));
-            let rows = ticket::Entity::find().filter(wanted).all(&self.shared.reader).await;
-            for row in rows.map_err(failure::read(WHAT))? {
+            let rows = ticket::Entity::find().filter(wanted);
+            let reader = &self.shared.reader;
+            for row in reader.answer(rows.all(&reader.database())).await? {
                 let ticket = mapping::ticket(row)?;
                 found.insert(ticket.id().clone(), ticket);
             }
@@ -86,26 +87,22 @@ impl SqlTicketRepository {
 
     /// The page, when every ticket on it is held in memory in the very version that the database has: then three columns
     /// of each row are enough.
-    async fn known_page(&self, query: &TicketQuery) -> Result<Option<TicketPage>, DbErr> {
+    async fn known_page(&self, query: &TicketQuery) -> Result<Option<TicketPage>, Error> {
         let matches = condition(&query.filter);
-        let known = self.shared.totals.get(&query.filter);
-        let total = match known {
-            Some(total) => Expr::val(total),
-            None => {
-                let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
-                Expr::SubQuery(None, Box::new(count.filter(matches.clone()).into_query().into()))
-            }
-        };
-        let rows: Vec<(i64, String, i64, i64)> = page_of(query, matches)
+        let total = Total::of(&self.shared, &query.filter);
+        let rows = page_of(query, matches)
             .select_only()
             .columns([ticket::Column::Id, ticket::Column::TicketId, ticket::Column::Version])
-            .expr(total)
-            .into_tuple()
-            .all(&self.shared.reader)
-            .await?;
-        let Some(total) = rows.first().map(|row| row.3) else { return Ok(None) };
-        if known.is_none() {
-            self.shared.totals.learn(&query.filter, total);
+            .expr(total.term)
+            .into_tuple();
+        let reader = &self.shared.reader;
+        let rows: Vec<(i64, String, i64, i64)> = reader.answer(rows.all(&reader.database())).await?;
+        let Some(count) = rows.first().map(|row| row.3) else {
+            let total = self.count(&query.filter).await?;
+            return Ok(Some(TicketPage { tickets: Vec::new(), total, next: None }));
+        };
+        if total.counted {
+            self.shared.totals.learn(&query.filter, count);
         }
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let held = |(_, id, version, _): &(i64, String, i64, i64)| {
@@ -119,25 +116,61 @@ impl SqlTicketRepository {
             created_at: ticket.content().created_at,
             number: row.0.cast_unsigned(),
         });
-        Ok(Some(TicketPage { tickets, total: total.cast_unsigned(), next }))
+        Ok(Some(TicketPage { tickets, total: count.cast_unsigned(), next }))
     }
 
-    async fn page(&self, query: &TicketQuery) -> Result<(Vec<ticket::Model>, u64), DbErr> {
-        let matches = condition(&query.filter);
-        // One transaction, so that page and total speak of the same moment.
-        let moment = self.shared.reader.begin().await?;
-        let total = match self.shared.totals.get(&query.filter) {
-            Some(total) => total,
-            None => {
-                let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
-                let total: Option<i64> = count.filter(matches.clone()).into_tuple().one(&moment).await?;
-                self.shared.totals.learn(&query.filter, total.unwrap_or_default());
-                total.unwrap_or_default()
-            }
+    /// The page and the total in one statement, so that they speak of the same moment.
+    async fn page(&self, query: &TicketQuery) -> Result<(Vec<ticket::Model>, u64), Error> {
+        let total = Total::of(&self.shared, &query.filter);
+        let rows = page_of(query, condition(&query.filter)).expr_as(total.term, "total");
+        let reader = &self.shared.reader;
+        let rows = reader.answer(rows.into_model::<Counted>().all(&reader.database())).await?;
+        let Some(count) = rows.first().map(|row| row.total) else {
+            return Ok((Vec::new(), self.count(&query.filter).await?));
         };
-        let rows = page_of(query, matches).all(&moment).await?;
-        moment.commit().await?;
-        Ok((rows, total.cast_unsigned()))
+        if total.counted {
+            self.shared.totals.learn(&query.filter, count);
+        }
+        Ok((rows.into_iter().map(|row| row.ticket).collect(), count.cast_unsigned()))
+    }
+
+    /// The total where no row of a page carries it.
+    async fn count(&self, filter: &TicketFilter) -> Result<u64, Error> {
+        if let Some(total) = self.shared.totals.get(filter) {
+            return Ok(total.cast_unsigned());
+        }
+        let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
+        let count = count.filter(condition(filter)).into_tuple::<i64>();
+        let reader = &self.shared.reader;
+        let count = reader.answer(count.one(&reader.database())).await?.unwrap_or_default();
+        self.shared.totals.learn(filter, count);
+        Ok(count.cast_unsigned())
+    }
+}
+
+/// A row of a page, and how many match.
+#[derive(FromQueryResult)]
+struct Counted {
+    #[sea_orm(nested)]
+    ticket: ticket::Model,
+    total: i64,
+}
+
+/// How many tickets match, as a term.
+struct Total {
+    term: SimpleExpr,
+    /// Whether the statement counts them.
+    counted: bool,
+}
+
+impl Total {
+    fn of(shared: &Shared, filter: &TicketFilter) -> Self {
+        if let Some(total) = shared.totals.get(filter) {
+            return Total { term: Expr::val(total), counted: false };
+        }
+        let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
+        let count = count.filter(condition(filter)).into_query();
+        Total { term: Expr::SubQuery(None, Box::new(count.into())), counted: true }
     }
 }
 
@@ -209,10 +242,10 @@ impl TicketRepository for SqlTicketRepository {
     }
 
     async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error> {
-        if let Some(page) = self.known_page(query).await.map_err(failure::read(WHAT))? {
+        if let Some(page) = self.known_page(query).await? {
             return Ok(page);
         }
-        let (mut rows, total) = self.page(query).await.map_err(failure::read(WHAT))?;
+        let (mut rows, total) = self.page(query).await?;
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -269,15 +302,14 @@ impl TicketRepository for SqlTicketRepository {
             .column(ticket::Column::Id)
             .filter(ticket::Column::TicketId.eq(id.as_str()))
             .into_tuple::<i64>();
-        let Some(number) = number.one(&self.shared.reader).await.map_err(failure::read(WHAT))? else {
+        let reader = &self.shared.reader;
+        let Some(number) = reader.answer(number.one(&reader.database())).await? else {
             return Ok(Vec::new());
         };
         let rows = history::Entity::find()
             .filter(history::Column::Ticket.eq(number))
-            .order_by_asc(history::Column::Version)
-            .all(&self.shared.reader)
-            .await
-            .map_err(failure::read(WHAT))?;
+            .order_by_asc(history::Column::Version);
+        let rows = reader.answer(rows.all(&reader.database())).await?;
         rows.into_iter().map(|row| mapping::history_entry(id, row)).collect()
     }
 }

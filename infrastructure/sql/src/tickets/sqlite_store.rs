@@ -33,6 +33,12 @@ impl Batch for Store {
     type Answer = Answer;
     type Outcome = Written;
 
+    const TRACKS: bool = true;
+
+    fn weight(operation: &Operation) -> usize {
+        operation.weight()
+    }
+
     async fn commit(
         &mut self,
         connection: &mut SqliteConnection,

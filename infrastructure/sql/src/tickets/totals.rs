@@ -40,6 +40,11 @@ impl Totals {
         None
     }
 
+    /// Forgets everything: the database may not be the one that was counted.
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+
     /// Takes in what was counted.
     pub(super) fn learn(&self, filter: &TicketFilter, count: i64) {
         if count > EXACT {

@@ -6,6 +6,7 @@ use hive_sql::Server;
 use serde::{Deserialize, Deserializer};
 
 use super::fields::optional;
+use super::{Environment, Settings};
 
 /// The URL of a PostgreSQL database, which may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +33,17 @@ pub(super) fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<D
     match Server::from_url(&text) {
         Ok(_) => Ok(Some(DatabaseUrl(text))),
         Err(error) => Err(serde::de::Error::custom(error)),
+    }
+}
+
+impl Settings {
+    /// A database as the environment allows it: in production, no other host is spoken to in clear unless its URL says
+    /// so.
+    pub(crate) fn allowed(&self, server: Server) -> Server {
+        match self.environment {
+            Environment::Development | Environment::Staging => server,
+            Environment::Production => server.require_tls(),
+        }
     }
 }
 

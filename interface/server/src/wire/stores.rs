@@ -24,6 +24,7 @@ fn databases(settings: &Settings) -> [(&'static str, Option<Server>); 3] {
         (ORCHESTRATION, settings.orchestration.database()),
         (REGISTRY, settings.registry.database()),
     ]
+    .map(|(file, server)| (file, server.map(|server| settings.allowed(server))))
 }
 
 /// The open databases: those of the roles that are served.

@@ -1,4 +1,4 @@
-//! Stores in a schema of their own.
+//! Stores in a database of their own: what one test tells by NOTIFY, no other hears.
 
 use std::env;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use hive_application::orchestration::Journal;
 use hive_application::registry::AgentRepository;
 use hive_contract::fixture::{AgentFixture, JournalFixture, OpenTickets, TicketFixture};
 use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, Server, TicketDatabase};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// A schema of the server, dropped at the end.
+/// A database of the server, dropped at the end.
 pub(crate) struct PostgresFixture {
     server: String,
-    schema: String,
+    name: String,
 }
 
 impl PostgresFixture {
-    /// A new schema; none where there is no server.
+    /// A new database; none where there is no server.
     pub(crate) async fn new() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let Some(server) = env::var_os(hive_postgres::URL) else {
@@ -30,22 +31,35 @@ impl PostgresFixture {
         };
         // The server may be one that lives on.
         let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
-        let schema = format!("contract_{moment}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let fixture = PostgresFixture { server: server.into_string().unwrap(), schema };
+        let name = format!("contract_{moment}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let fixture = PostgresFixture { server: server.into_string().unwrap(), name };
         let mut connection = PgConnection::connect(&fixture.server).await.unwrap();
-        let create = format!("CREATE SCHEMA {}", fixture.schema);
+        let create = format!("CREATE DATABASE {}", fixture.name);
         sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
         Some(fixture)
     }
 
-    /// The URL of the schema.
+    /// The URL of the database.
     pub(crate) fn url(&self) -> String {
-        format!("{}?options=-csearch_path%3D{}", self.server, self.schema)
+        let (server, _) = self.server.rsplit_once('/').unwrap();
+        format!("{server}/{}", self.name)
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> (String, u16) {
+        let options: PgConnectOptions = self.server.parse().unwrap();
+        (options.get_host().to_owned(), options.get_port())
+    }
+
+    /// The URL of the database by way of another port of this host.
+    pub(crate) fn url_by(&self, port: u16) -> String {
+        let options: PgConnectOptions = self.server.parse().unwrap();
+        format!("postgres://{}@127.0.0.1:{port}/{}?sslmode=disable", options.get_username(), self.name)
     }
 
     /// A name nobody else has.
     pub(crate) fn name(&self) -> &str {
-        &self.schema
+        &self.name
     }
 
     /// Little is kept in memory, so that the other way is taken often.
@@ -61,7 +75,7 @@ impl PostgresFixture {
 
 impl Drop for PostgresFixture {
     fn drop(&mut self) {
-        let (server, drop) = (self.server.clone(), format!("DROP SCHEMA {} CASCADE", self.schema));
+        let (server, drop) = (self.server.clone(), format!("DROP DATABASE {} WITH (FORCE)", self.name));
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

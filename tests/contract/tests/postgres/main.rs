@@ -8,8 +8,10 @@
 mod exclusive;
 mod fixture;
 mod horizon;
+mod outage;
 mod schema;
 mod several;
+mod way;
 
 /// A fixture, or the end of the test where there is no server.
 macro_rules! scratch {

@@ -7,6 +7,8 @@ use hive_contract::samples::{plan, ticket};
 use hive_migration::{MigratorTrait, orchestration, registry, tickets};
 use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, Server, TicketDatabase};
 use sea_orm::Database;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::scratch;
 
@@ -74,7 +76,7 @@ async fn a_database_of_another_context_is_refused() {
 #[tokio::test]
 async fn an_absent_database_is_unavailable() {
     let fixture = scratch!();
-    let absent = fixture.url().replace("/postgres?", "/no_such_database?");
+    let absent = fixture.url().replace(fixture.name(), "no_such_database");
     for url in [absent.as_str(), "postgres://somebody:s3cret@127.0.0.1:1/nothing"] {
         let config = Config::postgres(Server::from_url(url).unwrap());
         let error = TicketDatabase::open(&config).await.unwrap_err();
@@ -82,4 +84,26 @@ async fn an_absent_database_is_unavailable() {
         let chain = hive_application::error::chain(&error);
         assert!(!chain.contains("s3cret") && !format!("{error:?}").contains("s3cret"), "{chain}");
     }
+}
+
+/// Whoever demands TLS sends nothing in clear to a server that has none, not even a user's name.
+#[tokio::test]
+async fn a_server_without_tls_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let mut sent = Vec::new();
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 8];
+        client.read_exact(&mut asked).await.unwrap();
+        client.write_all(b"N").await.unwrap();
+        client.read_to_end(&mut sent).await.unwrap();
+        (asked, sent)
+    });
+    let url = format!("postgres://somebody:s3cret@127.0.0.1:{port}/tickets?sslmode=require");
+    let error = TicketDatabase::open(&Config::postgres(Server::from_url(&url).unwrap())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    // SSLRequest: its length and its code, as "Message Formats" of the server's manual has them.
+    let (asked, sent) = server.await.unwrap();
+    assert_eq!((asked, sent), ([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f], Vec::new()));
 }

@@ -142,7 +142,7 @@ async fn what_the_schema_refuses_fails_alone() {
 async fn cut_connections_lose_nothing() {
     let fixture = scratch!();
     let name = fixture.name();
-    let url = format!("{}&application_name={name}", fixture.url());
+    let url = format!("{}?application_name={name}", fixture.url());
     let database = TicketDatabase::open(&Config::postgres(Server::from_url(&url).unwrap())).await.unwrap();
     let until = Instant::now() + Duration::from_secs(3);
     let callers = (0..16).map(|caller| {
