@@ -91,7 +91,9 @@ impl Process<'_> {
     async fn serve(&self, plan: Plan) -> Result<Exit, Failure> {
         let io = |error: std::io::Error| Failure::Usage(format!("hive cannot start: {error}"));
         let mut signals = Signals::listen().map_err(io)?;
-        // Before the ports: on an open port nobody serves a caller waits in vain.
+        // Before anything is made or begun: a port in use must not cost anything. Then the databases, since on an open
+        // port that nobody serves a caller waits in vain.
+        drop(Sockets::open(&plan).await?);
         let Some(stores) = self.storage().await_open(&mut signals).await? else { return Ok(Exit::Success) };
         let mut background = Background::default();
         let served = self.begin(&stores, plan, signals, &mut background).await;
@@ -107,7 +109,6 @@ impl Process<'_> {
         signals: Signals,
         background: &mut Background,
     ) -> Result<(), Failure> {
-        // Before anything is begun: a port in use must not cost agents their epoch.
         let sockets = Sockets::open(&plan).await?;
         let hive = Hive::new(stores, self.settings, Arc::clone(&self.metrics) as _)?;
         self.work(&hive, plan, sockets, signals, background).await
