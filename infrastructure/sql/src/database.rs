@@ -28,6 +28,9 @@ pub struct Config {
     pub log_tail: usize,
     /// PostgreSQL only: how long the ticket log may hear of no commit before it asks the server for a sign of life.
     pub silence: Duration,
+    /// PostgreSQL only: how long a reader waits who would be told less than is committed. Transactions of others, in any
+    /// database of the server, hold the log up for as long as they write.
+    pub patience: Duration,
 }
 
 /// A database.
@@ -63,6 +66,7 @@ impl Config {
             hot_tickets: 8_192,
             log_tail: 8_192,
             silence: Duration::from_secs(30),
+            patience: Duration::from_secs(1),
         }
     }
 }

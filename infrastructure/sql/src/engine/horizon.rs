@@ -47,9 +47,6 @@ pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// Between the first two.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(1);
 
-/// How long a reader who would be told less than is committed waits for the horizon.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-
 /// How long a look may take: it reads two ends of an index.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -123,11 +120,12 @@ pub(crate) struct Horizon {
     table: &'static str,
     look: Statement,
     reader: Reader,
+    patience: Duration,
     held: Mutex<Option<Held>>,
 }
 
 impl Horizon {
-    pub(crate) fn new(outbox: Outbox, reader: Reader) -> Self {
+    pub(crate) fn new(outbox: Outbox, reader: Reader, patience: Duration) -> Self {
         let Outbox { table, .. } = outbox;
         let look = format!(
             "SELECT coalesce((SELECT max(id) FROM {table} WHERE id < h.at), 0), \
@@ -136,7 +134,7 @@ impl Horizon {
             (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest) s WHERE id = 0) h"
         );
         let look = Statement::from_string(DbBackend::Postgres, look);
-        Horizon { table, look, reader, held: Mutex::new(None) }
+        Horizon { table, look, reader, patience, held: Mutex::new(None) }
     }
 
     /// Looks once.
@@ -157,7 +155,7 @@ impl Horizon {
     /// The newest record that can be read, for someone who has read everything up to `after`: asked for until there is
     /// one beyond, or all that was committed before the call can be read, but no longer than a moment.
     pub(crate) async fn settled(&self, after: u64) -> Result<u64, Error> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let first = self.look().await?;
         let (mut look, mut pause) = (first, FIRST_LOOK);
         while look.settled <= after && look.settled < first.newest && Instant::now() < deadline {

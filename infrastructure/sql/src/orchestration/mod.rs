@@ -55,7 +55,7 @@ impl OrchestrationDatabase {
                     engine::postgres::open::<Schema>(WHAT, server, config, Some(outbox.rebase)).await?;
                 let store = postgres::Store::new();
                 let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                let horizon = Some(Horizon::new(outbox, reader.clone()));
+                let horizon = Some(Horizon::new(outbox, reader.clone(), config.patience));
                 Shared { reader, writer, horizon }
             }
         };

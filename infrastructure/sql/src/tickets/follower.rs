@@ -22,7 +22,7 @@ use super::tail::Tail;
 use super::totals::Totals;
 use super::{WHAT, postgres};
 use crate::database::Config;
-use crate::engine::horizon::{FIRST_LOOK, Horizon, LOOK, Look, PATIENCE};
+use crate::engine::horizon::{FIRST_LOOK, Horizon, LOOK, Look};
 use crate::engine::postgres::{Following, listen, notified};
 use crate::engine::reader::Reader;
 
@@ -75,6 +75,7 @@ pub(super) struct Follower {
     totals: Arc<Totals>,
     capacity: usize,
     silence: Duration,
+    patience: Duration,
     state: Mutex<State>,
     seen: watch::Sender<Seen>,
     /// There may be more to look at.
@@ -95,7 +96,7 @@ impl Follower {
         let reader = following.end;
         let capacity = config.log_tail.max(1);
         let follower = Arc::new(Follower {
-            horizon: Horizon::new(postgres::OUTBOX, reader.clone()),
+            horizon: Horizon::new(postgres::OUTBOX, reader.clone(), config.patience),
             stored: Stored::new(reader.clone(), Arc::clone(&hot), false),
             reader,
             tail: Tail::new(0, capacity),
@@ -103,6 +104,7 @@ impl Follower {
             totals,
             capacity,
             silence: config.silence,
+            patience: config.patience,
             state: Mutex::new(State { asked: 0, written: 0, listening: false, cold: true, read: None }),
             seen: watch::Sender::default(),
             stirred: Notify::new(),
@@ -167,7 +169,7 @@ impl Follower {
 
     /// Waits until the log can be read beyond `after`, or up to all that is committed now, but no longer than a moment.
     async fn wait_beyond(&self, after: u64) -> Result<u64, Error> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut seen = self.seen.subscribe();
         let asked = {
             let mut state = self.state();

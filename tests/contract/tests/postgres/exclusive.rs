@@ -27,11 +27,11 @@ async fn one_of_several_has_the_right_until_it_ends() {
 #[tokio::test]
 async fn who_loses_the_right_hears_of_it() {
     let fixture = scratch!();
-    let url = format!("{}&application_name={}", fixture.url(), fixture.name());
+    let url = format!("{}?application_name={}", fixture.url(), fixture.name());
     let server = Server::from_url(&url).unwrap();
     let mut right = Exclusive::take(&server, "one thing").await.unwrap().unwrap();
     let end =
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema()";
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = current_database()";
     fixture.beside().await.execute(end).await.unwrap();
     let error = tokio::time::timeout(LIMIT, right.lost()).await.unwrap();
     assert!(error.is_transient(), "{error:?}");

@@ -3,7 +3,7 @@
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -19,6 +19,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 pub(crate) struct PostgresFixture {
     server: String,
     name: String,
+    /// How long a reader waits for what is committed. Long: making the databases of other tests holds up the log, which a
+    /// slow disk draws out.
+    pub(crate) patience: Duration,
 }
 
 impl PostgresFixture {
@@ -32,7 +35,11 @@ impl PostgresFixture {
         // The server may be one that lives on.
         let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
         let name = format!("contract_{moment}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let fixture = PostgresFixture { server: server.into_string().unwrap(), name };
+        let fixture = PostgresFixture {
+            server: server.into_string().unwrap(),
+            name,
+            patience: Duration::from_secs(30),
+        };
         let mut connection = PgConnection::connect(&fixture.server).await.unwrap();
         let create = format!("CREATE DATABASE {}", fixture.name);
         sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
@@ -64,7 +71,8 @@ impl PostgresFixture {
 
     /// Little is kept in memory, so that the other way is taken often.
     pub(crate) fn config(&self) -> Config {
-        Config { hot_tickets: 16, ..Config::postgres(Server::from_url(&self.url()).unwrap()) }
+        let server = Server::from_url(&self.url()).unwrap();
+        Config { hot_tickets: 16, patience: self.patience, ..Config::postgres(server) }
     }
 
     /// A connection beside the store.

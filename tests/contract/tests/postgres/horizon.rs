@@ -156,7 +156,8 @@ async fn many_writers_are_followed_without_loss() {
 /// A record that was numbered early and is committed late holds back those after it, and is told before them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_transaction_is_waited_for() {
-    let fixture = scratch!();
+    let mut fixture = scratch!();
+    fixture.patience = Duration::from_secs(1);
     let store = fixture.open().await;
     store.repository.create(vec![ticket(&plan("p"), "first")]).await.unwrap();
     let start = store.log.end().await.unwrap();
