@@ -27,7 +27,7 @@ pub enum Environment {
     Development,
     /// As production.
     Staging,
-    /// Bound to all addresses, authentication required unless configured, weak secrets refused.
+    /// Bound to all addresses, authentication required unless configured, weak secrets and plain HTTP for keys refused.
     Production,
 }
 
@@ -123,15 +123,16 @@ pub struct AuthConfig {
     pub public_key: Option<String>,
     /// `JWKS`: a JSON Web Key Set as text, for several keys or keys with ids.
     pub jwks: Option<String>,
-    /// `JWKS_URL`: where a JSON Web Key Set is fetched; `https` in production.
+    /// `JWKS_URL`: where a JSON Web Key Set of public keys is fetched; `https`, and with ISSUER and AUDIENCE, outside
+    /// development.
     pub jwks_url: Option<String>,
     /// `JWKS_CA`: PEM file with the authorities to trust there; by default the system's.
     pub jwks_ca: Option<PathBuf>,
     /// `JWKS_REFRESH_SECONDS`, at most 86400: how often it is fetched; at least ten seconds apart.
     pub jwks_refresh_seconds: u64,
-    /// `ISSUER`: the `iss` tokens must have.
+    /// `ISSUER`: the `iss` tokens must have; none or `*` for any.
     pub issuer: Option<String>,
-    /// `AUDIENCE`: the `aud` tokens must contain.
+    /// `AUDIENCE`: the `aud` tokens must contain; none or `*` for any.
     pub audience: Option<String>,
     /// `LEEWAY_SECONDS`, at most 600: how far the clocks may differ.
     pub leeway_seconds: u64,
@@ -287,7 +288,7 @@ pub enum ConfigError {
         key: &'static str,
     },
     /// A secret that can be guessed.
-    #[error("{key} is too weak for production: at least 32 characters, at least 10 different ones")]
+    #[error("{key} is too weak outside development: at least 32 characters, at least 10 different ones")]
     WeakSecret {
         /// The full key.
         key: &'static str,
@@ -299,6 +300,12 @@ pub enum ConfigError {
         key: &'static str,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Whose tokens are meant, when the issuer's keys may sign for others as well.
+    #[error("{key} is needed because JWKS_URL may sign for others as well; * for any")]
+    NotStated {
+        /// The full key.
+        key: &'static str,
     },
     /// A name no registered service has.
     #[error("{key} names {name}, which no registered service has")]
@@ -377,7 +384,8 @@ impl Config {
     /// The verifier by the configured keys; `None` when authentication is off.
     ///
     /// # Errors
-    /// When there are no keys, they cannot be read, or in production, the secret can be guessed.
+    /// When there are no keys, or they cannot be read; outside development also when the secret can be guessed, or keys
+    /// are fetched without https, or without saying whose tokens are meant.
     pub fn verifier(&self, environment: Environment) -> Result<Option<Verifier>, Error> {
         const SECRET: &str = "GRPC__SERVER__AUTH__JWT_SECRET";
         if self.auth_mode(environment) == AuthMode::Off {
@@ -385,7 +393,7 @@ impl Config {
         }
         let mut keys = Keys::default();
         if let Some(secret) = &self.auth.jwt_secret {
-            if environment == Environment::Production && secret.is_weak() {
+            if environment != Environment::Development && secret.is_weak() {
                 return Err(Error::WeakSecret { key: SECRET });
             }
             keys = keys.with_secret(secret.expose().as_bytes());
@@ -410,9 +418,14 @@ impl Config {
         if keys.is_empty() && !remote {
             return Err(Error::NoKeyMaterial { key: SECRET });
         }
+        let stated = |key, value: &Option<String>| match value.as_deref() {
+            None if remote && environment != Environment::Development => Err(Error::NotStated { key }),
+            None | Some("*") => Ok(None),
+            Some(value) => Ok(Some(value.to_owned())),
+        };
         let expected = Expectations {
-            issuer: self.auth.issuer.clone(),
-            audience: self.auth.audience.clone(),
+            issuer: stated("GRPC__SERVER__AUTH__ISSUER", &self.auth.issuer)?,
+            audience: stated("GRPC__SERVER__AUTH__AUDIENCE", &self.auth.audience)?,
             leeway_seconds: self.auth.leeway_seconds,
         };
         self.with_remote(Verifier::new(keys, expected), environment).map(Some)
@@ -421,11 +434,11 @@ impl Config {
     fn with_remote(&self, verifier: Verifier, environment: Environment) -> Result<Verifier, Error> {
         const JWKS_URL: &str = "GRPC__SERVER__AUTH__JWKS_URL";
         let Some(url) = &self.auth.jwks_url else { return Ok(verifier) };
-        if environment == Environment::Production && !url.starts_with("https://") {
+        if environment != Environment::Development && !url.starts_with("https://") {
             // Who can answer in its place could sign any token.
             return Err(Error::KeyMaterial {
                 key: JWKS_URL,
-                problem: "it must be https in production".to_owned(),
+                problem: "it must be https outside development".to_owned(),
             });
         }
         let refresh = Duration::from_secs(self.auth.jwks_refresh_seconds);
