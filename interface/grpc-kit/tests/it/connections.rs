@@ -91,7 +91,7 @@ async fn an_aged_connection_says_goaway_and_closes() {
 
 #[tokio::test]
 async fn what_runs_on_an_aged_connection_is_cut_off_after_the_grace() {
-    let running = Running::start(json!({"connection": {"max_age_ms": 20, "max_age_grace_ms": 20}})).await;
+    let running = Running::start(json!({"connection": {"max_age_ms": 500, "max_age_grace_ms": 20}})).await;
     let channel = running.channel().await;
     let mut client = EchoClient::new(channel.clone());
     let call = tokio::spawn(async move { client.unary(ask("wait")).await });

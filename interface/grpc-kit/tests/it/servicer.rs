@@ -86,8 +86,8 @@ impl Gate {
 }
 
 #[derive(Clone)]
-struct Servicer {
-    gate: Gate,
+pub(crate) struct Servicer {
+    pub(crate) gate: Gate,
 }
 
 type Replies = Pin<Box<dyn Stream<Item = Result<EchoReply, Status>> + Send>>;
