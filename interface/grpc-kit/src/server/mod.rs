@@ -3,6 +3,7 @@
 pub mod builder;
 pub mod config;
 mod connection;
+pub mod layered;
 mod preface;
 mod reflection;
 pub mod router;
