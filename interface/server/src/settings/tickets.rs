@@ -1,10 +1,10 @@
 //! Settings of the tickets.
 
+use hive_grpc_kit::settings::value::{optional, port};
 use hive_sql::Server;
 use serde::Deserialize;
 
 use super::database::{DatabaseUrl, Password, url};
-use super::fields::{optional, port};
 
 /// The name of the database where nothing else is said.
 const DATABASE: &str = "neural_hive_tickets";
