@@ -4,6 +4,7 @@ pub mod builder;
 mod check;
 pub mod config;
 mod connection;
+pub mod layered;
 mod preface;
 mod reflection;
 pub mod router;
