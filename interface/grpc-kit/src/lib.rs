@@ -80,6 +80,7 @@ pub mod layer;
 pub mod methods;
 pub mod observe;
 pub mod server;
+pub mod settings;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -131,7 +131,8 @@ impl Drop for Permit {
 }
 
 fn says_low(headers: &HeaderMap) -> bool {
-    headers.get(PRIORITY_HEADER).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"low"))
+    static NAME: HeaderName = HeaderName::from_static(PRIORITY_HEADER);
+    headers.get(&NAME).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"low"))
 }
 
 impl<S, B, RB> Service<Request<B>> for Admission<S>
