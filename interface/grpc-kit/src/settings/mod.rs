@@ -35,7 +35,7 @@ pub use layers::{Effective, Given, Layers, Refusal};
 pub use problem::{Origin, Problem, SettingsError, exit_code, nearest};
 pub use secret::Secret;
 
-use crate::client::{ClientConfig, ClientConfigError};
+use crate::client::ClientConfig;
 use crate::server::config::{Config, ConfigError};
 
 /// Every key with its default and what it is for, as a TOML file to copy from.
@@ -130,6 +130,11 @@ impl Settings {
         let Root { environment, grpc: Grpc { server, client } } = root;
         Ok(Self { environment, server, client })
     }
+}
+
+/// Every key with a default, as the variable that sets it.
+pub fn keys() -> Vec<String> {
+    defaults().into_values().map(|given| given.name).collect()
 }
 
 /// The defaults by path.
@@ -240,18 +245,10 @@ fn check(root: &Root) -> Vec<Refusal> {
     let server = match server.check(root.environment) {
         // A process that only calls has none, and a server is not built without.
         Ok(()) | Err(ConfigError::NoKeyMaterial { .. }) => None,
-        Err(error) => Some(server_refusal(&error)),
+        Err(error) => Some(error.refusal()),
     };
-    let client = client.check().err().map(|error| client_refusal(&error));
+    let client = client.check().err().map(|error| error.refusal());
     server.into_iter().chain(client).collect()
-}
-
-fn server_refusal(error: &ConfigError) -> Refusal {
-    (path(error.key()), error.problem())
-}
-
-fn client_refusal(error: &ClientConfigError) -> Refusal {
-    (path(error.key()), error.problem())
 }
 
 #[cfg(test)]
