@@ -8,7 +8,6 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -19,10 +18,15 @@ const BATCH: Duration = Duration::from_millis(50);
 /// slowest calls are those that waited for it.
 const WORTH_A_WRITE: usize = 32 * 1024;
 
+/// How long the last handle waits for the rest to be written: a reader that does not read must not keep a process from
+/// ending.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// What a stuck writer may leave in memory, in bytes; beyond it lines are dropped.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
 
-/// A cheap handle to append lines with. The writer thread ends, with everything written, when the last is dropped.
+/// A cheap handle to append lines with. When the last is dropped it waits for everything to be written, two seconds at
+/// most.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     handle: Arc<Handle>,
@@ -31,7 +35,6 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,7 @@ struct Shared {
 struct State {
     buffer: Vec<u8>,
     closing: bool,
+    ended: bool,
     flushing: bool,
     /// Bytes appended and bytes written since the start, for [`AccessLog::flush`].
     appended: u64,
@@ -66,11 +70,8 @@ impl AccessLog {
     pub fn to(out: impl Write + Send + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_writer = Arc::clone(&shared);
-        let writer = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write(&of_writer, out))?;
-        let writer = Mutex::new(Some(writer));
-        Ok(Self { handle: Arc::new(Handle { shared, writer }) })
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&of_writer, out))?;
+        Ok(Self { handle: Arc::new(Handle { shared }) })
     }
 
     /// Appends one line, which ends in a newline.
@@ -127,13 +128,11 @@ impl AccessLog {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.lock().closing = true;
+        let mut state = self.shared.lock();
+        state.closing = true;
         self.shared.changed.notify_all();
-        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            // A panic of the writer was reported by the thread itself.
-            let _ = writer.join();
-        }
+        // Beyond the limit the thread is left to itself, and ends with the process.
+        let _ = self.shared.changed.wait_timeout_while(state, LAST_LINES, |state| !state.ended);
     }
 }
 
@@ -152,6 +151,8 @@ fn write(shared: &Shared, mut out: impl Write) {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.buffer.is_empty() {
+            state.ended = true;
+            shared.changed.notify_all();
             return;
         }
         state.flushing = false;
@@ -216,6 +217,12 @@ mod tests {
         assert!(!log.flush_within(Duration::from_millis(100)));
         drop(unstick);
         assert!(log.flush_within(Duration::from_secs(10)));
+
+        let (_unstick, stuck) = std::sync::mpsc::channel();
+        let log = AccessLog::to(Stuck(stuck)).expect("a thread");
+        log.append(b"a\n");
+        // Returns at all.
+        drop(log);
     }
 
     #[test]

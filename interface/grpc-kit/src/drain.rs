@@ -121,18 +121,29 @@ impl Draining {
     }
 
     /// Ends a stream without a natural end when the server drains: with UNAVAILABLE, which tells the client to go
-    /// on from where it is, on another server.
-    pub fn end<S>(mut self, stream: S) -> UntilDrained<S> {
-        UntilDrained { inner: stream, drained: Some(Box::pin(async move { self.draining().await })) }
+    /// on from where it is, on another server. What is there already goes out first, but not many items: a stream
+    /// that always has one would never end.
+    pub fn end<S>(self, stream: S) -> UntilDrained<S> {
+        let mut waiting = self.clone();
+        let drained: Drained = Box::pin(async move { waiting.draining().await });
+        UntilDrained { inner: stream, stage: self, drained: Some(drained), items: 0, last: false }
     }
 }
+
+/// After so many items that follow each other without a pause, a stream looks whether it is to end.
+const LOOK_EVERY: u32 = 16;
+
+type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pin_project! {
     /// A stream that ends when its server drains.
     pub struct UntilDrained<S> {
         #[pin]
         inner: S,
-        drained: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+        stage: Draining,
+        drained: Option<Drained>,
+        items: u32,
+        last: bool,
     }
 }
 
@@ -151,14 +162,18 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
         let Some(drained) = this.drained else { return Poll::Ready(None) };
-        // What is there already goes out first.
-        if let Poll::Ready(item) = this.inner.poll_next(cx) {
-            return Poll::Ready(item);
+        if !*this.last {
+            if let Poll::Ready(item) = this.inner.poll_next(cx) {
+                *this.items = this.items.wrapping_add(1);
+                *this.last = this.items.is_multiple_of(LOOK_EVERY) && this.stage.is_draining();
+                return Poll::Ready(item);
+            }
+            ready!(drained.as_mut().poll(cx));
         }
-        ready!(drained.as_mut().poll(cx));
         *this.drained = None;
+        // Whether anything happened is not known here: a servicer was at work.
         let failure = Failure::new(Kind::Unavailable, "the server is shutting down").with_reason("DRAINING");
-        Poll::Ready(Some(Err(failure.untouched().into())))
+        Poll::Ready(Some(Err(failure.into())))
     }
 }
 
@@ -203,6 +218,19 @@ mod tests {
         assert_eq!(stream.next().await.expect("an item").expect("2"), 2);
         let status = stream.next().await.expect("an item").expect_err("the end");
         assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_always_has_an_item_ends_too() {
+        let shutdown = Shutdown::new();
+        let mut stream = shutdown.draining().end(stream::repeat_with(|| Ok(1)));
+        for _ in 0..5 {
+            stream.next().await.expect("an item").expect("1");
+        }
+        shutdown.drain();
+        let more = stream.by_ref().take_while(|item| std::future::ready(item.is_ok())).count().await;
+        assert!(more < LOOK_EVERY as usize, "{more}");
         assert!(stream.next().await.is_none());
     }
 }

@@ -7,6 +7,6 @@ mod remote;
 mod verifier;
 
 pub use keys::{KeyError, Keys};
-pub use principal::Principal;
+pub use principal::{Principal, Source};
 pub(crate) use verifier::Found;
 pub use verifier::{Expectations, Rejected, Unverified, Verifier};

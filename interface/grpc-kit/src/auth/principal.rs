@@ -11,8 +11,18 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug)]
 pub struct Principal(Arc<Inner>);
 
+/// What a caller was identified by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A verified token.
+    Token,
+    /// The verified certificate of its connection.
+    Certificate,
+}
+
 #[derive(Debug)]
 struct Inner {
+    source: Source,
     subject: String,
     key: u64,
     scopes: Vec<String>,
@@ -28,29 +38,36 @@ impl Principal {
         let subject = [text("sub"), text("client_id")].into_iter().find(|text| !text.is_empty());
         let subject = subject.unwrap_or_default().to_owned();
         let mut hasher = DefaultHasher::new();
-        (text("iss"), &subject).hash(&mut hasher);
+        let source = Source::Token;
+        (source, text("iss"), &subject).hash(&mut hasher);
         let mut scopes: Vec<String> = text("scope").split_whitespace().map(str::to_owned).collect();
         for name in ["scopes", "scp"] {
             let listed = claims.get(name).and_then(Value::as_array).into_iter().flatten();
             scopes.extend(listed.filter_map(Value::as_str).map(str::to_owned));
         }
         let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or_default() as u64;
-        Self(Arc::new(Inner { subject, key: hasher.finish(), scopes, claims, expires }))
+        Self(Arc::new(Inner { source, subject, key: hasher.finish(), scopes, claims, expires }))
     }
 
     /// Who a verified client certificate names by its SPIFFE id. It has no scopes, and does not expire before its
     /// connection ends.
     pub(crate) fn of_certificate(spiffe_id: String) -> Self {
         let mut hasher = DefaultHasher::new();
-        ("", &spiffe_id).hash(&mut hasher);
+        let source = Source::Certificate;
+        (source, &spiffe_id).hash(&mut hasher);
         let key = hasher.finish();
         let (scopes, claims) = (Vec::new(), Map::new());
-        Self(Arc::new(Inner { subject: spiffe_id, key, scopes, claims, expires: u64::MAX }))
+        Self(Arc::new(Inner { source, subject: spiffe_id, key, scopes, claims, expires: u64::MAX }))
     }
 
     /// A principal without claims, for tests of what is built on it.
     pub fn named(subject: &str) -> Self {
         Self::from_claims(Map::from_iter([("sub".to_owned(), Value::from(subject))]))
+    }
+
+    /// What says who it is. Ask before you believe a subject that looks like a SPIFFE id: a token may have any.
+    pub fn source(&self) -> Source {
+        self.0.source
     }
 
     /// The token's subject, or the certificate's SPIFFE id.
@@ -94,6 +111,15 @@ mod tests {
             assert!(principal.has_scope(scope), "{scope}");
         }
         assert!(!principal.has_scope("a b") && !principal.has_scope("5"));
+    }
+
+    #[test]
+    fn a_token_is_not_taken_for_a_certificate() {
+        let id = "spiffe://hive/orchestrator";
+        let (token, certificate) = (Principal::named(id), Principal::of_certificate(id.to_owned()));
+        assert_eq!((token.source(), certificate.source()), (Source::Token, Source::Certificate));
+        assert_eq!(token.subject(), certificate.subject());
+        assert_ne!(token.key(), certificate.key());
     }
 
     #[test]

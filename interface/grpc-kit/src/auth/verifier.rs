@@ -58,7 +58,8 @@ pub(crate) enum Found {
     NoKeysYet,
 }
 
-/// Verifies JSON Web Tokens (RFC 7519). A token must have `exp`; `nbf` counts when present.
+/// Verifies JSON Web Tokens (RFC 7519). A token must have `exp`, and `sub` or `client_id`; `nbf`
+/// counts when present.
 #[derive(Debug)]
 pub struct Verifier {
     held: Arc<Held>,
@@ -213,6 +214,10 @@ impl Verifier {
             .ok_or(Rejected)?
             .claims;
         let principal = Principal::from_claims(claims);
+        if principal.subject().is_empty() {
+            // It speaks for nobody, and all of its kind would be one caller.
+            return Err(Rejected);
+        }
         self.held.verified.insert(token.into(), principal.clone());
         Ok(principal)
     }
@@ -290,6 +295,8 @@ mod tests {
             json!({"sub": "a", "exp": soon, "aud": "us"}),
             json!({"sub": "a", "exp": soon, "iss": "me", "aud": "them"}),
             json!({"sub": "a", "exp": soon, "iss": "me"}),
+            json!({"exp": soon, "iss": "me", "aud": "us"}),
+            json!({"sub": "", "exp": soon, "iss": "me", "aud": "us"}),
         ] {
             assert_eq!(verifier.verify(&hs256(&claims)).expect_err("not valid"), Rejected, "{claims}");
         }

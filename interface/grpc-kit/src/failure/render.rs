@@ -7,13 +7,26 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use prost::Message as _;
+use prost_types::Any;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
-use super::{Failure, codes};
+use super::{Failure, Violation, codes};
 
 /// The key of `ErrorInfo.metadata` that says whether anything happened: `none` or `unknown`.
 pub const EFFECT_KEY: &str = "effect";
+
+/// What a failed call may carry. Common clients take 8 KiB of headers, base64 makes three bytes four, and a status above
+/// that arrives as an error of the transport.
+const MAX_DETAILS_BYTES: usize = 4 * 1024;
+const MAX_MESSAGE_BYTES: usize = 1024;
+const MAX_VIOLATIONS: usize = 50;
+const MAX_VIOLATION_BYTES: usize = 2 * 1024;
+
+const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
+const REQUEST_INFO: &str = "type.googleapis.com/google.rpc.RequestInfo";
+const DEBUG_INFO: &str = "type.googleapis.com/google.rpc.DebugInfo";
 
 const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
@@ -45,8 +58,18 @@ pub(crate) fn status_of(failure: &Failure, domain: &str) -> Status {
     let mut details = ErrorDetails::new();
     let metadata = HashMap::from([(EFFECT_KEY.to_owned(), codes::effect(failure.effect()).to_owned())]);
     details.set_error_info(failure.reason(), domain, metadata);
-    for violation in failure.violations() {
+    let mut bytes = 0;
+    let fits = |violation: &&Violation| {
+        bytes += violation.field.len() + violation.description.len();
+        bytes <= MAX_VIOLATION_BYTES
+    };
+    let all = failure.violations();
+    let told = all.iter().take(MAX_VIOLATIONS).take_while(fits).count();
+    for violation in &all[..told] {
         details.add_bad_request_violation(&*violation.field, &*violation.description);
+    }
+    if told < all.len() {
+        details.add_bad_request_violation("*", format!("{} more break a rule", all.len() - told));
     }
     if let Some(wait) = failure.retry_delay() {
         details.set_retry_info(Some(wait));
@@ -62,25 +85,48 @@ pub(crate) struct Finished {
 }
 
 /// Completes a failed status for the wire: an unknown cause is replaced by the fixed text, ErrorInfo gets its domain,
-/// RequestInfo the request id. The status's own metadata stays.
+/// RequestInfo the request id, and what is too large is left out. The status's other details and its metadata stay.
 pub(crate) fn finish(status: &Status, domain: &str, request_id: &str) -> (Status, Finished) {
-    let mut details = status.get_error_details();
-    let made_here = details.error_info().is_some();
+    let mut details = pb::Status::decode(status.details()).unwrap_or_default().details;
+    let is = |name: &'static str| move |any: &Any| any.type_url == name;
+    let given = details.iter().find(|any| is(ERROR_INFO)(any));
+    let given = given.and_then(|any| pb::ErrorInfo::decode(&*any.value).ok());
     let unknown = matches!(status.code(), Code::Internal | Code::Unknown | Code::DataLoss);
-    let hidden = (unknown && !made_here).then(|| status.message().to_owned());
-    let message = if hidden.is_some() { codes::FIXED_TEXT } else { status.message() };
-    let (reason, metadata) = match details.error_info() {
-        Some(info) if !info.domain.is_empty() => (None, HashMap::new()),
-        Some(info) => (Some(info.reason.clone()), info.metadata.clone()),
-        None => (codes::kind(status.code()).map(|kind| codes::reason(kind).to_owned()), HashMap::new()),
-    };
-    if let Some(reason) = reason {
-        details.set_error_info(reason, domain, metadata);
+    let hidden = (unknown && given.is_none()).then(|| status.message().to_owned());
+    if hidden.is_some() {
+        details.retain(|any| !is(DEBUG_INFO)(any));
     }
-    details.set_request_info(request_id, "");
-    let finished =
-        Status::with_error_details_and_metadata(status.code(), message, details, status.metadata().clone());
+    let info = given.unwrap_or_else(|| pb::ErrorInfo {
+        reason: codes::kind(status.code()).map(codes::reason).unwrap_or_default().to_owned(),
+        ..pb::ErrorInfo::default()
+    });
+    let domain = if info.domain.is_empty() { domain.to_owned() } else { info.domain.clone() };
+    details.retain(|any| !is(ERROR_INFO)(any) && !is(REQUEST_INFO)(any));
+    details.insert(0, any(ERROR_INFO, &pb::ErrorInfo { domain, ..info }));
+    let request = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
+    details.push(any(REQUEST_INFO, &request));
+    for kept in [[ERROR_INFO, REQUEST_INFO].as_slice(), &[REQUEST_INFO]] {
+        if details.iter().map(Any::encoded_len).sum::<usize>() > MAX_DETAILS_BYTES {
+            details.retain(|any| kept.contains(&&*any.type_url));
+        }
+    }
+    let message = if hidden.is_some() { codes::FIXED_TEXT } else { status.message() };
+    let message = cut(message);
+    let wire = pb::Status { code: status.code() as i32, message: message.clone(), details };
+    let (code, metadata) = (status.code(), status.metadata().clone());
+    let finished = Status::with_details_and_metadata(code, message, wire.encode_to_vec().into(), metadata);
     (finished, Finished { hidden })
+}
+
+fn any(type_url: &str, message: &impl prost::Message) -> Any {
+    Any { type_url: type_url.to_owned(), value: message.encode_to_vec() }
+}
+
+fn cut(message: &str) -> String {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return message.to_owned();
+    }
+    format!("{}...", &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)])
 }
 
 /// The code a header map carries, when it carries one: the headers of a trailers-only answer, or the trailers.
@@ -163,6 +209,70 @@ mod tests {
         assert_eq!(status.message(), "no item 7");
         assert_eq!(status.metadata().get("x-extra").expect("metadata"), "kept");
         assert_eq!(finished.hidden, None);
+    }
+
+    #[test]
+    fn what_the_kit_does_not_know_stays() {
+        let own = |name: &str| any(&format!("type.googleapis.com/shop.v1.{name}"), &pb::Help::default());
+        let broken = Any { type_url: "type.googleapis.com/google.rpc.Help".to_owned(), value: vec![0xff] };
+        let debug = any(DEBUG_INFO, &pb::DebugInfo::default());
+        let given = vec![own("OutOfStock"), broken, own("Similar"), debug];
+        let details = |code: Code| {
+            let wire = pb::Status { details: given.clone(), ..pb::Status::default() };
+            let status = Status::with_details(code, "none left", wire.encode_to_vec().into());
+            let (status, _) = finish(&status, "shop.v1.Items", "req-1");
+            let wire = pb::Status::decode(status.details()).expect("details");
+            assert_eq!((wire.code, &*wire.message), (code as i32, status.message()));
+            wire.details
+        };
+        let kept = details(Code::FailedPrecondition);
+        assert_eq!(kept[1..5], given);
+        assert_eq!((&*kept[0].type_url, &*kept[5].type_url), (ERROR_INFO, REQUEST_INFO));
+        // What caused an unknown failure is nobody's business.
+        assert_eq!(details(Code::Internal)[1..4], given[..3]);
+    }
+
+    #[test]
+    fn an_error_fits_into_the_headers_of_any_client() {
+        let mut failure = Failure::invalid("a", "b".repeat(5000));
+        for field in 0..1000 {
+            failure = failure.violation(format!("items[{field}].name"), "must not be empty");
+        }
+        let few = Failure::new(Kind::Invalid, "c").violation("a", "b");
+        for (failure, told) in [(failure, 1), (few, 1)] {
+            let mut headers = HeaderMap::new();
+            let (status, _) = finish(&status(&failure), "shop.v1.Items", "req-1");
+            write(&status, &mut headers);
+            let bytes: usize =
+                headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes < 8 * 1024, "{bytes}");
+            let details = status.get_error_details();
+            assert_eq!(details.bad_request().expect("bad request").field_violations.len(), told);
+        }
+        let mut failure = Failure::new(Kind::Invalid, "c");
+        for field in 0..60 {
+            failure = failure.violation(format!("f{field}"), "is bad");
+        }
+        let details = status(&failure).get_error_details();
+        let told = &details.bad_request().expect("bad request").field_violations;
+        assert_eq!((told.len(), &*told[50].description), (51, "10 more break a rule"));
+    }
+
+    #[test]
+    fn foreign_details_that_do_not_fit_are_left_out() {
+        let large = any("type.googleapis.com/shop.v1.Large", &pb::Help::default());
+        let large = Any { value: vec![1; 100_000], ..large };
+        let reason = pb::ErrorInfo { reason: "R".repeat(10_000), ..pb::ErrorInfo::default() };
+        for (given, kept) in [
+            (vec![large.clone()], vec![ERROR_INFO, REQUEST_INFO]),
+            (vec![any(ERROR_INFO, &reason), large], vec![REQUEST_INFO]),
+        ] {
+            let wire = pb::Status { details: given, ..pb::Status::default() };
+            let status = Status::with_details(Code::NotFound, "n", wire.encode_to_vec().into());
+            let (status, _) = finish(&status, "d", "r");
+            let wire = pb::Status::decode(status.details()).expect("details");
+            assert_eq!(wire.details.iter().map(|any| &*any.type_url).collect::<Vec<_>>(), kept);
+        }
     }
 
     #[test]

@@ -97,6 +97,14 @@ impl HealthReporter {
         state.publish();
     }
 
+    /// A service that a dependency was said to be needed by, and that there is not: most likely a slip of the pen,
+    /// after which the service that was meant stays SERVING while its dependency is away.
+    pub(crate) fn unknown_dependent(&self) -> Option<String> {
+        let state = self.lock();
+        let mut names = state.dependencies.values().filter_map(|one| one.needed_by.as_ref()).flatten();
+        names.find(|name| !state.statuses.contains_key(*name)).cloned()
+    }
+
     /// The sockets are open.
     pub(crate) fn running(&self) {
         self.enter(Phase::Running);

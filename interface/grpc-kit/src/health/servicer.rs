@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures_util::Stream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -26,12 +27,22 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct HealthServicer {
     reporter: HealthReporter,
+    watches: Arc<Semaphore>,
 }
+
+/// Watches at once, unless [`HealthServicer::at_most`] says otherwise.
+const MAX_WATCHES: usize = 10_000;
 
 impl HealthServicer {
     /// A servicer for this server.
     pub fn new(reporter: HealthReporter) -> Self {
-        Self { reporter }
+        Self { reporter, watches: Arc::new(Semaphore::new(MAX_WATCHES)) }
+    }
+
+    /// Bounds how many clients may watch at once. Checks are not bounded: they end by themselves.
+    #[must_use]
+    pub fn at_most(self, watches: usize) -> Self {
+        Self { watches: Arc::new(Semaphore::new(watches)), ..self }
     }
 }
 
@@ -65,13 +76,16 @@ impl Health for HealthServicer {
     }
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<WatchStream>, Status> {
+        let Ok(place) = Arc::clone(&self.watches).try_acquire_owned() else {
+            return Err(Failure::new(Kind::Overloaded, "too many watches").untouched().into());
+        };
         let draining = Call::of(&request).map(|call| call.draining()).unwrap_or_default();
         let updates: Pin<Box<dyn Stream<Item = _> + Send>> =
             match self.reporter.subscribe(&request.get_ref().service) {
                 Some(statuses) => Box::pin(updates(statuses)),
                 None => Box::pin(unknown()),
             };
-        Ok(Response::new(WatchStream(Box::pin(draining.end(updates)))))
+        Ok(Response::new(WatchStream { updates: Box::pin(draining.end(updates)), _place: place }))
     }
 }
 
@@ -96,7 +110,10 @@ fn unknown() -> impl Stream<Item = Result<HealthCheckResponse, Status>> + Send {
 }
 
 /// The statuses of one watch, until the server drains.
-pub struct WatchStream(Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>);
+pub struct WatchStream {
+    updates: Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>,
+    _place: OwnedSemaphorePermit,
+}
 
 impl std::fmt::Debug for WatchStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -108,7 +125,7 @@ impl Stream for WatchStream {
     type Item = Result<HealthCheckResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
+        self.updates.as_mut().poll_next(cx)
     }
 }
 
@@ -148,6 +165,18 @@ mod tests {
         assert!(watch.next().now_or_never().is_none());
         reporter.drain();
         assert_eq!(watch.next().await.expect("an item").expect("a status").status(), Wire::NotServing);
+    }
+
+    #[tokio::test]
+    async fn watches_are_bounded_and_checks_are_not() {
+        let (reporter, _) = servicer();
+        let servicer = HealthServicer::new(reporter).at_most(1);
+        let first = servicer.watch(ask("a")).await.expect("a stream");
+        let refused = servicer.watch(ask("a")).await.map(|_| ()).expect_err("one too many");
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        servicer.check(ask("a")).await.expect("known");
+        drop(first);
+        servicer.watch(ask("a")).await.expect("free again");
     }
 
     #[tokio::test]

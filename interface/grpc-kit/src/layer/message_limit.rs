@@ -69,16 +69,21 @@ where
 struct Limit {
     frames: FrameReader,
     max_bytes: usize,
+    /// Whether a message has begun.
+    begun: bool,
 }
 
 impl Limit {
     fn new(max_bytes: usize) -> Self {
-        Self { frames: FrameReader::default(), max_bytes }
+        Self { frames: FrameReader::default(), max_bytes, begun: false }
     }
 
     fn check(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let mut largest = 0;
-        self.frames.read(chunk, |length| largest = largest.max(length));
+        self.frames.read(chunk, |length| {
+            largest = largest.max(length);
+            self.begun = true;
+        });
         if largest <= self.max_bytes {
             return Ok(());
         }
@@ -168,7 +173,11 @@ where
             Err(error) => return Poll::Ready(Some(Err(error))),
         };
         if let Some(chunk) = frame.data_ref() {
-            this.limit.check(chunk).map_err(|failure| render::status(&failure.untouched()))?;
+            // Those before may have been acted on.
+            let is_first = !this.limit.begun;
+            this.limit
+                .check(chunk)
+                .map_err(|failure| render::status(&if is_first { failure.untouched() } else { failure }))?;
         }
         Poll::Ready(Some(Ok(frame)))
     }

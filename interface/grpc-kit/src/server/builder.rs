@@ -136,6 +136,8 @@ impl ServerBuilder {
         let entry = Entry {
             services: stack::stack(&self.config, mode, &methods, metrics.clone(), self.parts, services),
             operations: stack::operations_stack(&self.config, &methods, metrics, operations),
+            health: self.config.health_check_enabled,
+            reflection: self.config.reflection_enabled,
         };
         let transport = Transport::new(&self.config);
         let address = self.config.address(environment);
@@ -147,6 +149,9 @@ impl ServerBuilder {
         let unknown = |key, name: &str| Err(ConfigError::UnknownMethod { key, name: name.to_owned() });
         if let Some(name) = self.parts.access.unmatched(methods) {
             return unknown("an access rule", name);
+        }
+        if let Some(name) = self.health.unknown_dependent() {
+            return unknown("a dependency of health", &name);
         }
         let paths = &self.config.limits.low_priority_methods;
         match paths.iter().find(|path| !methods.all().iter().any(|method| *method.path == ***path)) {
@@ -162,7 +167,10 @@ impl ServerBuilder {
             self.services.iter().map(|(_, descriptor)| *descriptor).collect();
         if self.config.health_check_enabled {
             methods.add(health::SERVICE, health::DESCRIPTOR)?;
-            servicers.add(health::SERVICE, HealthServer::new(HealthServicer::new(self.health.clone())));
+            // One for each client is what a client needs.
+            let servicer =
+                HealthServicer::new(self.health.clone()).at_most(self.config.limits.max_connections);
+            servicers.add(health::SERVICE, HealthServer::new(servicer));
             services.push(health::SERVICE.to_owned());
             descriptors.push(health::DESCRIPTOR);
         }

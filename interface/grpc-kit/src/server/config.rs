@@ -226,11 +226,14 @@ pub struct ConnectionConfig {
     /// `MAX_AGE_GRACE_MS`: calls that still run on it then are cut off after this.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_age_grace_ms: u64,
+    /// `MAX_IDLE_MS`: a connection without a call for this long, twice at most, is asked to close; 0 for never.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
+    pub max_idle_ms: u64,
 }
 
 impl Default for ConnectionConfig {
     fn default() -> Self {
-        Self { max_age_ms: 0, max_age_grace_ms: 30_000 }
+        Self { max_age_ms: 0, max_age_grace_ms: 30_000, max_idle_ms: 300_000 }
     }
 }
 
@@ -241,11 +244,15 @@ pub struct ShutdownConfig {
     /// `DRAIN_MS`: what runs when the server is to end has this long to finish.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub drain_ms: u64,
+    /// `LAME_DUCK_MS`: before that, health says NOT_SERVING for this long while everything is still served, so that
+    /// clients and balancers hear of it; 0 for not at all.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
+    pub lame_duck_ms: u64,
 }
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self { drain_ms: 10_000 }
+        Self { drain_ms: 10_000, lame_duck_ms: 0 }
     }
 }
 

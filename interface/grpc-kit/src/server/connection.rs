@@ -5,18 +5,24 @@ use std::{
     convert::Infallible,
     hash::{BuildHasher as _, RandomState},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
 use tower::Service;
 
 use super::{
@@ -25,13 +31,26 @@ use super::{
     router::{Router, service_of},
     stack::{OperationsStack, Stack},
 };
-use crate::{call::Connection, health};
+use crate::{call::Connection, drain::Draining, health};
 
 /// Everything a connection serves: the registered services behind their stack, health and reflection beside it.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) services: Stack<Router>,
     pub(super) operations: OperationsStack<Router>,
+    /// Which of the operations there are; what has their names otherwise is a service like any other.
+    pub(super) health: bool,
+    pub(super) reflection: bool,
+}
+
+impl Entry {
+    fn is_operations(&self, path: &str) -> bool {
+        match service_of(path) {
+            health::SERVICE => self.health,
+            reflection::V1 | reflection::V1_ALPHA => self.reflection,
+            _ => false,
+        }
+    }
 }
 
 type ServiceFuture = <Stack<Router> as Service<Request<Incoming>>>::Future;
@@ -50,8 +69,15 @@ impl<B> Answer for Response<B> {
 type ServiceBody = <ResponseOf<Stack<Router>> as Answer>::Body;
 type OperationsBody = <ResponseOf<OperationsStack<Router>> as Answer>::Body;
 
-fn is_operations(path: &str) -> bool {
-    matches!(service_of(path), health::SERVICE | reflection::V1 | reflection::V1_ALPHA)
+/// POST of `application/grpc`, maybe with `+proto`, the one codec there is, or with parameters. gRPC-Web, which begins
+/// alike, frames its trailers otherwise.
+fn is_grpc<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let Some(rest) = content_type.and_then(|value| value.strip_prefix(b"application/grpc")) else {
+        return false;
+    };
+    let rest = rest.strip_prefix(b"+proto").unwrap_or(rest).trim_ascii_start();
+    *request.method() == Method::POST && matches!(rest, [] | [b';', ..])
 }
 
 /// The entry as hyper calls it. A connection's calls all start in its own task, so the layers need no lock, and are
@@ -68,9 +94,13 @@ impl hyper::service::Service<Request<Incoming>> for PerConnection {
     type Future = EntryFuture;
 
     fn call(&self, mut request: Request<Incoming>) -> EntryFuture {
+        // Before any layer could answer it as gRPC does, with 200 whatever the outcome.
+        if !is_grpc(&request) {
+            return EntryFuture::NotGrpc;
+        }
         request.extensions_mut().insert(Arc::clone(&self.connection));
         let mut entry = self.entry.borrow_mut();
-        if is_operations(request.uri().path()) {
+        if entry.is_operations(request.uri().path()) {
             EntryFuture::Operations { call: entry.operations.call(request) }
         } else {
             EntryFuture::Service { call: entry.services.call(request) }
@@ -84,6 +114,8 @@ pin_project! {
     enum EntryFuture {
         Service { #[pin] call: ServiceFuture },
         Operations { #[pin] call: OperationsFuture },
+        // Somebody speaks plain HTTP/2 to a gRPC server.
+        NotGrpc,
     }
 }
 
@@ -98,6 +130,11 @@ impl Future for EntryFuture {
             EntryFutureProjection::Operations { call } => {
                 call.poll(cx).map_ok(|response| response.map(|body| EntryBody::Operations { body }))
             }
+            EntryFutureProjection::NotGrpc => {
+                let mut response = Response::new(EntryBody::None);
+                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                Poll::Ready(Ok(response))
+            }
         }
     }
 }
@@ -108,6 +145,7 @@ pin_project! {
     enum EntryBody {
         Service { #[pin] body: ServiceBody },
         Operations { #[pin] body: OperationsBody },
+        None,
     }
 }
 
@@ -122,6 +160,7 @@ impl Body for EntryBody {
         match self.project() {
             EntryBodyProjection::Service { body } => body.poll_frame(cx),
             EntryBodyProjection::Operations { body } => body.poll_frame(cx),
+            EntryBodyProjection::None => Poll::Ready(None),
         }
     }
 
@@ -129,6 +168,7 @@ impl Body for EntryBody {
         match self {
             Self::Service { body } => body.is_end_stream(),
             Self::Operations { body } => body.is_end_stream(),
+            Self::None => true,
         }
     }
 
@@ -136,74 +176,168 @@ impl Body for EntryBody {
         match self {
             Self::Service { body } => body.size_hint(),
             Self::Operations { body } => body.size_hint(),
+            Self::None => SizeHint::with_exact(0),
         }
+    }
+}
+
+/// What is known of a connection's calls: each runs in a task of its own, which holds this.
+#[derive(Debug)]
+struct Activity {
+    running: AtomicUsize,
+    begun: AtomicUsize,
+    /// Tells the server, when it ends, that no call is left.
+    _alive: Alive,
+}
+
+/// Held by all that must be gone before a server has ended.
+pub(super) type Alive = mpsc::Sender<Infallible>;
+
+/// Runs the calls of one connection.
+#[derive(Clone)]
+struct Calls(Arc<Activity>);
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Calls {
+    fn execute(&self, call: F) {
+        self.0.running.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(Running { call, _ends: Ends(Arc::clone(&self.0)) });
+    }
+}
+
+struct Ends(Arc<Activity>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project! {
+    /// One call; the order of the fields is that of their end.
+    struct Running<F> {
+        #[pin]
+        call: F,
+        _ends: Ends,
+    }
+}
+
+impl<F: Future> Future for Running<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().call.poll(cx)
     }
 }
 
 /// How connections are served, by the settings.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
-    http2: http2::Builder<TokioExecutor>,
+    max_streams: u32,
+    max_header_bytes: u32,
+    ping_after: Option<Duration>,
+    ping_timeout: Duration,
     max_age: Option<Duration>,
-    age_grace: Duration,
+    max_idle: Option<Duration>,
+    grace: Duration,
 }
 
 /// HTTP/2 windows: large enough that one stream fills a fast local network, small enough to bound memory a connection.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
+/// How long a connection that is still in its handshake when the server drains may take for it: what is in it may be
+/// on its way already.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Waits until the server has drained for a while.
+pub(super) async fn too_late(draining: &Draining) {
+    draining.clone().draining().await;
+    tokio::time::sleep(LATE).await;
+}
+
 impl Transport {
-    /// Every option that matters is stated, even at the library's default.
     pub(super) fn new(config: &Config) -> Self {
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        Self {
+            max_streams: config.max_concurrent_rpcs,
+            max_header_bytes: config.limits.max_header_bytes,
+            ping_after: some_millis(config.keepalive_time_ms),
+            ping_timeout: Duration::from_millis(config.keepalive_timeout_ms),
+            max_age: some_millis(config.connection.max_age_ms),
+            max_idle: some_millis(config.connection.max_idle_ms),
+            grace: Duration::from_millis(config.connection.max_age_grace_ms),
+        }
+    }
+
+    /// Every option that matters is stated, even at the library's default.
+    fn http2(&self, calls: Calls) -> http2::Builder<Calls> {
+        let mut http2 = http2::Builder::new(calls);
         http2
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(config.max_concurrent_rpcs)
-            .max_header_list_size(config.limits.max_header_bytes)
-            .keep_alive_interval(some_millis(config.keepalive_time_ms))
-            .keep_alive_timeout(Duration::from_millis(config.keepalive_timeout_ms))
+            .max_concurrent_streams(self.max_streams)
+            .max_header_list_size(self.max_header_bytes)
+            .keep_alive_interval(self.ping_after)
+            .keep_alive_timeout(self.ping_timeout)
             // No gRPC client reads it.
             .auto_date_header(false);
-        Self {
-            http2,
-            max_age: some_millis(config.connection.max_age_ms),
-            age_grace: Duration::from_millis(config.connection.max_age_grace_ms),
-        }
+        http2
     }
 
-    /// Serves one connection to its end: the client's, its age's or the server's. At its age, and when the server
-    /// drains, it sends GOAWAY and lets running calls finish.
+    /// Serves one connection to its end: the client's, its age's, its idleness's or the server's. At the last three, and
+    /// when `revoked` resolves, it sends GOAWAY and lets running calls finish.
     pub(super) async fn serve(
         self,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         entry: Entry,
         connection: Arc<Connection>,
+        alive: Alive,
+        revoked: impl Future<Output = ()>,
     ) {
         let mut draining = connection.draining.clone();
         let io = tokio::select! {
+            biased;
             io = preface::greet(io) => io,
-            () = draining.draining() => None,
+            () = too_late(&draining) => None,
         };
         let Some(io) = io else { return };
+        let none = || AtomicUsize::new(0);
+        let activity = Arc::new(Activity { running: none(), begun: none(), _alive: alive });
         let service = PerConnection { entry: RefCell::new(entry), connection };
-        let mut serving = pin!(self.http2.serve_connection(TokioIo::new(io), service));
-        let aged = tokio::select! {
+        let http2 = self.http2(Calls(Arc::clone(&activity)));
+        let mut serving = pin!(http2.serve_connection(TokioIo::new(io), service));
+        let drained = tokio::select! {
             result = serving.as_mut() => return log_end(result),
-            () = draining.draining() => false,
-            () = age(self.max_age) => true,
+            () = draining.draining() => true,
+            () = age(self.max_age) => false,
+            () = idle(self.max_idle, &activity) => false,
+            () = revoked => false,
         };
         serving.as_mut().graceful_shutdown();
-        if !aged {
+        if drained {
             return log_end(serving.await);
         }
         tokio::select! {
             result = serving.as_mut() => log_end(result),
-            () = tokio::time::sleep(self.age_grace) => {
-                tracing::debug!("a connection at its maximal age was cut off");
+            () = tokio::time::sleep(self.grace) => {
+                tracing::debug!("a connection that was to close was cut off");
             }
         }
+    }
+}
+
+/// Waits until no call has run for this long; up to twice as long, since calls write no time down.
+async fn idle(limit: Option<Duration>, activity: &Activity) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(limit).await;
+        let begun = activity.begun.load(Ordering::Relaxed);
+        if begun == before && activity.running.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        before = begun;
     }
 }
 
@@ -230,6 +364,30 @@ fn jittered(duration: Duration, random: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_grpc_is_taken_for_it() {
+        let post = |content_type: &str| {
+            let request = Request::post("/a.B/C").header(header::CONTENT_TYPE, content_type);
+            is_grpc(&request.body(()).expect("a request"))
+        };
+        for grpc in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc; a=b",
+            "application/grpc+proto;a=b",
+        ] {
+            assert!(post(grpc), "{grpc}");
+        }
+        for other in
+            ["", "application/grpc-web", "application/grpc+json", "application/grpcx", "application/json"]
+        {
+            assert!(!post(other), "{other}");
+        }
+        let get =
+            Request::get("/").header(header::CONTENT_TYPE, "application/grpc").body(()).expect("a request");
+        assert!(!is_grpc(&get) && !is_grpc(&Request::post("/").body(()).expect("a request")));
+    }
 
     #[test]
     fn jitter_stays_within_a_tenth() {

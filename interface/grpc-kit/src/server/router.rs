@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::{body::Body, codegen::BoxFuture};
 use tower::Service;
@@ -113,33 +113,15 @@ impl Service<Request<RequestBody>> for Router {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        if !is_grpc(&request) {
-            return Early::go(RouterFuture::NotGrpc);
-        }
         match self.servicers.get(service_of(request.uri().path())) {
-            Some(servicer) => Early::go(RouterFuture::Servicer { call: servicer.call(request) }),
+            Some(servicer) => Early::go(RouterFuture(servicer.call(request))),
             None => Early::no(Failure::new(Kind::Unimplemented, "unknown service").untouched()),
         }
     }
 }
 
-/// `application/grpc`, with a codec or parameters: gRPC-Web, which begins alike, frames its trailers otherwise.
-fn is_grpc<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
-    request.method() == http::Method::POST && matches!(rest, Some([] | [b'+' | b';', ..]))
-}
-
-/// The servicer's answer, or the one for requests that are no gRPC.
-pub enum RouterFuture {
-    /// A servicer is at work.
-    Servicer {
-        /// Its call.
-        call: BoxFuture<Response<Body>, Infallible>,
-    },
-    /// Somebody speaks plain HTTP/2 to a gRPC server.
-    NotGrpc,
-}
+/// The servicer's answer.
+pub struct RouterFuture(BoxFuture<Response<Body>, Infallible>);
 
 impl std::fmt::Debug for RouterFuture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -151,14 +133,7 @@ impl Future for RouterFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Servicer { call } => call.as_mut().poll(cx),
-            Self::NotGrpc => {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                Poll::Ready(Ok(response))
-            }
-        }
+        self.0.as_mut().poll(cx)
     }
 }
 

@@ -1,28 +1,32 @@
 //! Serving until drained: accept, serve, and end in bounded time.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use super::{
     config::Config,
-    connection::{Entry, Transport},
+    connection::{Alive, Entry, Transport, too_late},
 };
 use crate::{
-    auth::{Principal, Verifier},
+    auth::Verifier,
     call::Connection,
     drain::{Draining, Shutdown},
     health::{Dependency, HealthReporter},
-    tls::{ServerTls, spiffe_id},
+    tls::ServerTls,
 };
 
 /// How long to leave the system alone that has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long to wait for calls that were cut off: their tasks end as soon as they are polled.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// A server put together by [`ServerBuilder`](super::builder::ServerBuilder).
 #[derive(Debug)]
@@ -32,9 +36,39 @@ pub struct Server {
     upkeep: Upkeep,
     enabled: bool,
     address: SocketAddr,
+    lame_duck: Duration,
     drain: Duration,
     max_connections: usize,
     health: HealthReporter,
+}
+
+/// The connections of a server that serves.
+struct Connections {
+    tasks: JoinSet<()>,
+    /// What connections and calls hear, after health has.
+    shutdown: Shutdown,
+    alive: Alive,
+    gone: mpsc::Receiver<Infallible>,
+    /// Whether the limit was reached and this was said.
+    full: bool,
+}
+
+impl Connections {
+    fn new() -> Self {
+        let (alive, gone) = mpsc::channel(1);
+        Self { tasks: JoinSet::new(), shutdown: Shutdown::new(), alive, gone, full: false }
+    }
+
+    /// Says once that the limit is reached, and again only after it was far from it.
+    fn note(&mut self, limit: usize) {
+        let count = self.tasks.len();
+        if count >= limit && !self.full {
+            self.full = true;
+            tracing::warn!(limit, "the limit of connections is reached: others wait");
+        } else if count < limit - limit / 4 {
+            self.full = false;
+        }
+    }
 }
 
 /// What has to be kept up to date while a server serves.
@@ -92,9 +126,10 @@ impl Server {
         health: HealthReporter,
     ) -> Self {
         let drain = Duration::from_millis(config.shutdown.drain_ms);
+        let lame_duck = Duration::from_millis(config.shutdown.lame_duck_ms);
         let max_connections = config.limits.max_connections;
         let enabled = config.enabled;
-        Self { entry, transport, upkeep, enabled, address, drain, max_connections, health }
+        Self { entry, transport, upkeep, enabled, address, lame_duck, drain, max_connections, health }
     }
 
     /// The configured address.
@@ -121,23 +156,46 @@ impl Server {
         Ok(self.serve(listener, shutdown).await)
     }
 
-    /// Serves until the shutdown. First stage: health says NOT_SERVING, no connection is accepted any more, the open
-    /// ones get GOAWAY, and what runs, streams included, may finish within the drain time. What is left at its end, or
-    /// at the second stage, is cut off.
+    /// Serves until the shutdown. First stage: health says NOT_SERVING, for as long as LAME_DUCK_MS while everything is
+    /// still served; then who waits to be accepted is, and nobody after that, all connections get GOAWAY, and what
+    /// runs, streams included, may finish within the drain time. What is left at its end, or at the second stage, is cut
+    /// off.
     pub async fn serve(self, listener: TcpListener, shutdown: &Shutdown) -> Drained {
-        let mut connections = JoinSet::new();
+        let mut connections = Connections::new();
         let mut draining = shutdown.draining();
         let upkeep = self.upkeep.clone();
         let mut up_to_date = pin!(upkeep.keep_up_to_date(upkeep.missing(&self.health)));
         self.health.running();
-        loop {
+        tokio::select! {
+            biased;
+            () = draining.draining() => {}
+            () = self.accept(&listener, &mut connections) => {}
+            () = &mut up_to_date => {}
+        }
+        // Whoever watches hears of it before its connection does.
+        self.health.drain();
+        if !self.lame_duck.is_zero() {
             tokio::select! {
                 biased;
-                () = draining.draining() => break,
+                () = draining.stopped() => {}
+                () = sleep(self.lame_duck) => {}
+                () = self.accept(&listener, &mut connections) => {}
                 () = &mut up_to_date => {}
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                accepted = listener.accept(), if connections.len() < self.max_connections => match accepted {
-                    Ok((stream, peer)) => self.start(&mut connections, stream, Some(peer), shutdown),
+            }
+        }
+        self.accept_waiting(listener, &mut connections);
+        self.finish(connections, draining).await
+    }
+
+    /// Accepts for as long as it is polled.
+    async fn accept(&self, listener: &TcpListener, connections: &mut Connections) {
+        loop {
+            connections.note(self.max_connections);
+            let count = connections.tasks.len();
+            tokio::select! {
+                Some(_) = connections.tasks.join_next(), if count > 0 => {}
+                accepted = listener.accept(), if count < self.max_connections => match accepted {
+                    Ok((stream, peer)) => self.start(connections, stream, Some(peer)),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -145,9 +203,18 @@ impl Server {
                 },
             }
         }
-        self.health.drain();
-        drop(listener);
-        self.finish(connections, draining).await
+    }
+
+    /// Accepts who has connected already, as far as there is room: to close the socket would reset them.
+    fn accept_waiting(&self, listener: TcpListener, connections: &mut Connections) {
+        let Ok(listener) = listener.into_std() else { return };
+        while connections.tasks.len() < self.max_connections {
+            let Ok((stream, peer)) = listener.accept() else { return };
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.start(connections, stream, Some(peer));
+            }
+        }
     }
 
     /// Serves one connection that is there already, for instance in memory, until it or the server ends.
@@ -156,70 +223,75 @@ impl Server {
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         shutdown: &Shutdown,
     ) -> Drained {
-        let mut connections = JoinSet::new();
+        let mut connections = Connections::new();
         let mut draining = shutdown.draining();
         self.health.running();
-        self.spawn(&mut connections, io, None, shutdown);
+        self.spawn(&mut connections, io, None);
         tokio::select! {
             () = draining.draining() => {}
-            _ = connections.join_next() => {}
+            _ = connections.tasks.join_next() => {}
         }
         self.health.drain();
         self.finish(connections, draining).await
     }
 
-    fn start(
-        &self,
-        connections: &mut JoinSet<()>,
-        stream: TcpStream,
-        peer: Option<SocketAddr>,
-        shutdown: &Shutdown,
-    ) {
+    fn start(&self, connections: &mut Connections, stream: TcpStream, peer: Option<SocketAddr>) {
         // Calls are small: waiting to fill packets only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection broke");
             return;
         }
         let Some(tls) = self.upkeep.tls.clone() else {
-            return self.spawn(connections, stream, peer, shutdown);
+            return self.spawn(connections, stream, peer);
         };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
-        let draining = shutdown.draining();
-        connections.spawn(async move {
-            let mut drained = draining.clone();
+        let (draining, alive) = (connections.shutdown.draining(), connections.alive.clone());
+        connections.tasks.spawn(async move {
             let stream = tokio::select! {
+                biased;
                 stream = tls.accept(stream) => stream,
-                () = drained.draining() => None,
+                () = too_late(&draining) => None,
             };
             let Some(stream) = stream else { return };
-            let id = spiffe_id(stream.get_ref().1.peer_certificates());
-            let identity = id.map(Principal::of_certificate);
-            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity })).await;
+            let identity = tls.identity(&stream);
+            let revoked = tls.revoked(&stream);
+            let connection = Arc::new(Connection { peer, draining, identity });
+            transport.serve(stream, entry, connection, alive, revoked).await;
         });
     }
 
     fn spawn(
         &self,
-        connections: &mut JoinSet<()>,
+        connections: &mut Connections,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Option<SocketAddr>,
-        shutdown: &Shutdown,
     ) {
-        let connection = Arc::new(Connection { peer, draining: shutdown.draining(), identity: None });
-        connections.spawn(self.transport.clone().serve(io, self.entry.clone(), connection));
+        let draining = connections.shutdown.draining();
+        let connection = Arc::new(Connection { peer, draining, identity: None });
+        let (transport, entry, alive) =
+            (self.transport.clone(), self.entry.clone(), connections.alive.clone());
+        let never = std::future::pending();
+        connections.tasks.spawn(transport.serve(io, entry, connection, alive, never));
     }
 
-    async fn finish(&self, mut connections: JoinSet<()>, mut draining: Draining) -> Drained {
-        let finished = async { while connections.join_next().await.is_some() {} };
+    async fn finish(&self, connections: Connections, mut draining: Draining) -> Drained {
+        let Connections { mut tasks, shutdown, alive, mut gone, .. } = connections;
+        shutdown.drain();
+        let finished = async { while tasks.join_next().await.is_some() {} };
         tokio::select! {
             _ = timeout(self.drain, finished) => {}
-            () = draining.stopped() => {}
+            () = draining.stopped() => shutdown.stop(),
         }
-        let cut_off = connections.len();
+        let cut_off = tasks.len();
         if cut_off > 0 {
             tracing::warn!(connections = cut_off, "connections with running calls were cut off");
         }
-        connections.shutdown().await;
+        tasks.shutdown().await;
+        // Calls run in tasks of their own, and are counted and logged at their end.
+        drop(alive);
+        if timeout(LAST_CALLS, gone.recv()).await.is_err() {
+            tracing::warn!("calls that were cut off still run");
+        }
         Drained { cut_off }
     }
 }

@@ -31,7 +31,7 @@ pub type Stack<S> =
     RequestId<Error<Observe<Admission<Deadline<Auth<RateLimit<CatchPanic<MessageLimit<S>>>>>>>>>;
 
 /// The layers of health and reflection: seen, but never refused.
-pub type OperationsStack<S> = RequestId<Error<Metrics<CatchPanic<MessageLimit<S>>>>>;
+pub type OperationsStack<S> = RequestId<Error<Metrics<Deadline<CatchPanic<MessageLimit<S>>>>>>;
 
 /// What the layers need besides the settings.
 #[derive(Clone, Default)]
@@ -115,6 +115,8 @@ pub fn operations_stack<S>(
         .layer(RequestIdLayer::new(Arc::clone(methods)))
         .layer(ErrorLayer::new(Arc::clone(methods)))
         .layer(metrics)
+        // Watches and reflection last as long as their caller says.
+        .layer(DeadlineLayer::new(Arc::clone(methods), None, None))
         .layer(CatchPanicLayer)
         .service(limited)
 }

@@ -7,8 +7,8 @@ mod server;
 pub(crate) use client::ClientTls;
 pub use client::ClientTlsConfig;
 pub use files::TlsError;
+pub(crate) use server::ServerTls;
 pub use server::ServerTlsConfig;
-pub(crate) use server::{ServerTls, spiffe_id};
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{
         RootCertStore, ServerConfig,
-        pki_types::CertificateDer,
+        pki_types::{CertificateDer, UnixTime},
         server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
     },
     server::TlsStream,
@@ -19,7 +19,8 @@ use super::{
     files::{Material, Reloading, TlsError},
     provider,
 };
-use crate::settings::value::{optional, whole};
+use crate::auth::Principal;
+use crate::settings::value::{list, optional, whole};
 
 /// How long a client may take for the handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,19 +43,29 @@ pub struct ServerTlsConfig {
     /// `RELOAD_SECONDS`, at least 1: how often the files are looked at for a change.
     #[serde(deserialize_with = "whole::<_, _, 1, 86_400>")]
     pub reload_seconds: u64,
+    /// `TRUST_DOMAINS`: those whose SPIFFE ids say who calls, like `example.org`; none for any that CLIENT_CA signed.
+    #[serde(deserialize_with = "list")]
+    pub trust_domains: Vec<String>,
 }
 
 impl Default for ServerTlsConfig {
     fn default() -> Self {
-        Self { cert: None, key: None, client_ca: None, reload_seconds: 30 }
+        Self { cert: None, key: None, client_ca: None, reload_seconds: 30, trust_domains: Vec::new() }
     }
+}
+
+/// What handshakes are made by.
+struct Handshakes {
+    config: Arc<ServerConfig>,
+    clients: Arc<dyn ClientCertVerifier>,
 }
 
 /// The server's side of handshakes.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerTls {
-    config: Arc<Reloading<ServerConfig>>,
+    config: Arc<Reloading<Handshakes>>,
     every: Duration,
+    trust_domains: Arc<[String]>,
 }
 
 impl ServerTls {
@@ -69,7 +80,8 @@ impl ServerTls {
             ("GRPC__SERVER__TLS__CLIENT_CA", config.client_ca.clone()),
         ];
         let every = Duration::from_secs(config.reload_seconds.max(1));
-        Ok(Some(Self { config: Arc::new(Reloading::new(files, make)?), every }))
+        let trust_domains = config.trust_domains.iter().cloned().collect();
+        Ok(Some(Self { config: Arc::new(Reloading::new(files, make)?), every, trust_domains }))
     }
 
     /// The handshake with one client; `None` when it fails or takes too long.
@@ -77,7 +89,7 @@ impl ServerTls {
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = TlsAcceptor::from(self.config.current()).accept(io);
+        let handshake = TlsAcceptor::from(Arc::clone(&self.config.current().config)).accept(io);
         match tokio::time::timeout(PATIENCE, handshake).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
@@ -85,6 +97,32 @@ impl ServerTls {
                 None
             }
             Err(_) => None,
+        }
+    }
+
+    /// Who a client's verified certificate says it is: its SPIFFE id, of one of the trust domains.
+    pub(crate) fn identity<I>(&self, stream: &TlsStream<I>) -> Option<Principal> {
+        let id = spiffe_id(stream.get_ref().1.peer_certificates())?;
+        let domain = id.strip_prefix("spiffe://")?.split('/').next()?;
+        let trusted = self.trust_domains.is_empty() || self.trust_domains.iter().any(|known| known == domain);
+        trusted.then(|| Principal::of_certificate(id))
+    }
+
+    /// Resolves when the client's certificate would not be accepted any more: it has expired, or its authority is not
+    /// one of CLIENT_CA now. Looked at as often as the files are. Never, when it showed none.
+    pub(crate) fn revoked<I>(&self, stream: &TlsStream<I>) -> impl Future<Output = ()> + use<I> {
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        let tls = self.clone();
+        async move {
+            let Some((client, between)) = chain.split_first() else { return std::future::pending().await };
+            loop {
+                tokio::time::sleep(tls.every).await;
+                let clients = Arc::clone(&tls.config.current().clients);
+                if let Err(error) = clients.verify_client_cert(client, between, UnixTime::now()) {
+                    return tracing::debug!(%error, "a client's certificate is not accepted any more");
+                }
+            }
         }
     }
 
@@ -101,7 +139,7 @@ impl ServerTls {
     }
 }
 
-fn make(material: &Material) -> Result<ServerConfig, TlsError> {
+fn make(material: &Material) -> Result<Handshakes, TlsError> {
     const CERT: &str = "GRPC__SERVER__TLS__CERT";
     let (chain, key) = material.identity()?.ok_or(TlsError::Missing { setting: CERT })?;
     let clients = clients(material)?;
@@ -110,11 +148,11 @@ fn make(material: &Material) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
-        .with_client_cert_verifier(clients)
+        .with_client_cert_verifier(Arc::clone(&clients))
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     config.alpn_protocols = vec![HTTP_2.to_vec()];
-    Ok(config)
+    Ok(Handshakes { config: Arc::new(config), clients })
 }
 
 fn clients(material: &Material) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
@@ -130,7 +168,7 @@ fn clients(material: &Material) -> Result<Arc<dyn ClientCertVerifier>, TlsError>
 }
 
 /// The SPIFFE id of a verified client certificate: its one URI name, if that is one (SPIFFE X.509-SVID, section 2).
-pub(crate) fn spiffe_id(certificates: Option<&[CertificateDer<'_>]>) -> Option<String> {
+fn spiffe_id(certificates: Option<&[CertificateDer<'_>]>) -> Option<String> {
     let first = certificates?.first()?;
     let certificate = webpki::EndEntityCert::try_from(first).ok()?;
     let mut names = certificate.valid_uri_names();

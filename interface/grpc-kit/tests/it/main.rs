@@ -1,9 +1,11 @@
 //! The server as its clients see it, over real sockets and in memory.
 
+mod bounded;
 mod calls;
 mod client;
 mod conformance;
 mod connections;
+mod draining;
 mod dropped;
 mod fuzz;
 mod keys;

@@ -193,3 +193,67 @@ fn files_that_cannot_be_used_are_named_before_anything_is_opened() {
         assert!(!error.contains(&*authority.folder.path().to_string_lossy()), "{error}");
     }
 }
+
+#[tokio::test]
+async fn only_ids_of_the_trust_domains_say_who_calls() {
+    let authority = Authority::new();
+    authority.sign_server();
+    authority.sign("ours", vec![SanType::URI(text("spiffe://hive/a"))]);
+    authority.sign("theirs", vec![SanType::URI(text("spiffe://hive.other/a"))]);
+    let tls = json!({
+        "cert": authority.path("server.pem"),
+        "key": authority.path("server.key"),
+        "client_ca": authority.path("ca.pem"),
+        "trust_domains": ["hive"],
+    });
+    let running = Running::start(json!({"tls": tls, "auth": {"mode": "required"}})).await;
+    let with = |name: &str| {
+        client(
+            &running,
+            &json!({
+                "ca": authority.path("ca.pem"),
+                "server_name": "tickets.test",
+                "cert": authority.path(&format!("{name}.pem")),
+                "key": authority.path(&format!("{name}.key")),
+            }),
+        )
+    };
+    assert_eq!(subject(&mut with("ours")).await.expect("an answer"), "spiffe://hive/a");
+    let status = subject(&mut with("theirs")).await.expect_err("nobody");
+    assert_eq!(status.code(), Code::Unauthenticated);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_certificate_whose_authority_is_gone_is_not_believed_on_an_open_connection() {
+    let authority = Authority::new();
+    authority.sign_server();
+    authority.sign("ours", vec![SanType::URI(text("spiffe://hive/a"))]);
+    fs::copy(authority.path("ca.pem"), authority.path("clients.pem")).expect("copied");
+    let tls = json!({
+        "cert": authority.path("server.pem"),
+        "key": authority.path("server.key"),
+        "client_ca": authority.path("clients.pem"),
+        "reload_seconds": 1,
+    });
+    let running = Running::start(json!({"tls": tls, "auth": {"mode": "required"}})).await;
+    let mut known = client(
+        &running,
+        &json!({
+            "ca": authority.path("ca.pem"),
+            "server_name": "tickets.test",
+            "cert": authority.path("ours.pem"),
+            "key": authority.path("ours.key"),
+        }),
+    );
+    assert_eq!(subject(&mut known).await.expect("an answer"), "spiffe://hive/a");
+    fs::copy(Authority::new().path("ca.pem"), authority.path("clients.pem")).expect("copied");
+    let gone = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while subject(&mut known).await.is_ok() {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("within the time");
+    running.end().await;
+}
