@@ -3,6 +3,7 @@
 
 mod bench;
 mod dependencies;
+mod instructions;
 mod postgres;
 mod step;
 mod test;
@@ -16,6 +17,9 @@ usage: cargo xtask <command>
 
   test          every check a change must pass, cheapest first; what CI runs
   bench [name]  the numbers the project promises, release build, one run; a name picks some
+  bench instructions
+                what each layer of the gRPC kit costs; writes docs/grpc-kit.md
+  instructions  whether a layer costs more than docs/grpc-kit.md says
   dependencies  rewrite the list of direct dependencies the architecture test compares
   help          this text";
 
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test"] => test::run(),
+        ["bench", "instructions"] => instructions::write(),
+        ["instructions"] => instructions::check(),
         ["bench", names @ ..] => bench::run(names),
         ["dependencies"] => dependencies::run(),
         ["help" | "--help" | "-h"] => {
