@@ -18,6 +18,7 @@ use crate::{
     call::Connection,
     drain::{Draining, Shutdown},
     health::HealthReporter,
+    methods::Methods,
     tls::{ServerTls, spiffe_id},
 };
 
@@ -28,6 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     entry: Entry,
+    methods: Arc<Methods>,
     transport: Transport,
     upkeep: Upkeep,
     enabled: bool,
@@ -71,7 +73,7 @@ pub struct Drained {
 
 impl Server {
     pub(super) fn new(
-        entry: Entry,
+        (entry, methods): (Entry, Arc<Methods>),
         transport: Transport,
         upkeep: Upkeep,
         config: &Config,
@@ -81,7 +83,7 @@ impl Server {
         let drain = Duration::from_millis(config.shutdown.drain_ms);
         let max_connections = config.limits.max_connections;
         let enabled = config.enabled;
-        Self { entry, transport, upkeep, enabled, address, drain, max_connections, health }
+        Self { entry, methods, transport, upkeep, enabled, address, drain, max_connections, health }
     }
 
     /// The configured address.
@@ -171,7 +173,7 @@ impl Server {
             return self.spawn(connections, stream, peer, shutdown);
         };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
-        let draining = shutdown.draining();
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
         connections.spawn(async move {
             let mut drained = draining.clone();
             let stream = tokio::select! {
@@ -181,7 +183,7 @@ impl Server {
             let Some(stream) = stream else { return };
             let id = spiffe_id(stream.get_ref().1.peer_certificates());
             let identity = id.map(Principal::of_certificate);
-            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity })).await;
+            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity, methods })).await;
         });
     }
 
@@ -192,7 +194,8 @@ impl Server {
         peer: Option<SocketAddr>,
         shutdown: &Shutdown,
     ) {
-        let connection = Arc::new(Connection { peer, draining: shutdown.draining(), identity: None });
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
+        let connection = Arc::new(Connection { peer, draining, identity: None, methods });
         connections.spawn(self.transport.clone().serve(io, self.entry.clone(), connection));
     }
 
