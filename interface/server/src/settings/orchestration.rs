@@ -1,5 +1,7 @@
 //! Settings of orchestration, and its config made from them.
 
+use std::time::Duration;
+
 use hive_application::orchestration::{Config, PoolConfig};
 use hive_domain::orchestration::allocation::{AffinityWeights, AllocationConfig, PriorityWeights};
 use hive_domain::orchestration::flow::{Backoff, FlowConfig};
@@ -53,6 +55,8 @@ pub(crate) struct OrchestrationSettings {
     service_registry_max_results: usize,
     #[serde(deserialize_with = "whole::<_, _, 0, 3_600>")]
     service_registry_cache_ttl_seconds: i64,
+    #[serde(deserialize_with = "whole::<_, _, 1, 87_600>")]
+    outbox_retention_hours: u64,
     limits: LimitSettings,
 }
 
@@ -98,6 +102,11 @@ impl OrchestrationSettings {
     /// The database, unless it is in the data folder.
     pub(crate) fn database(&self) -> Option<Server> {
         self.database_url.as_ref().and_then(DatabaseUrl::server)
+    }
+
+    /// How long messages stay in the outbox at least.
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_secs(self.outbox_retention_hours * 3_600)
     }
 
     /// What no single value shows: the field to blame, and why.
