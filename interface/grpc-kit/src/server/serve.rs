@@ -32,10 +32,8 @@ pub struct Server {
     methods: Arc<Methods>,
     transport: Transport,
     upkeep: Upkeep,
-    enabled: bool,
+    config: Config,
     address: SocketAddr,
-    drain: Duration,
-    max_connections: usize,
     health: HealthReporter,
 }
 
@@ -76,14 +74,11 @@ impl Server {
         (entry, methods): (Entry, Arc<Methods>),
         transport: Transport,
         upkeep: Upkeep,
-        config: &Config,
+        config: Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
-        let drain = Duration::from_millis(config.shutdown.drain_ms);
-        let max_connections = config.limits.max_connections;
-        let enabled = config.enabled;
-        Self { entry, methods, transport, upkeep, enabled, address, drain, max_connections, health }
+        Self { entry, methods, transport, upkeep, config, address, health }
     }
 
     /// The configured address.
@@ -96,13 +91,26 @@ impl Server {
         self.health.clone()
     }
 
+    /// What most processes do: [binds and serves](Self::bind_and_serve) until SIGTERM or Ctrl-C, at the second of which
+    /// what still runs is cut off. Blocks, and makes a [runtime](Config::runtime) of at most MAX_WORKERS threads.
+    ///
+    /// # Errors
+    /// When the system starts no threads, or the address cannot be bound.
+    pub fn run(self) -> std::io::Result<Drained> {
+        self.config.runtime()?.block_on(async {
+            let shutdown = Shutdown::new();
+            tokio::spawn(shutdown.clone().advance_on_signals());
+            self.bind_and_serve(&shutdown).await
+        })
+    }
+
     /// Listens on the configured address, then [serves](Self::serve). A server that is not ENABLED opens no socket and
     /// only waits for the shutdown.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind_and_serve(self, shutdown: &Shutdown) -> std::io::Result<Drained> {
-        if !self.enabled {
+        if !self.config.enabled {
             shutdown.draining().draining().await;
             return Ok(Drained { cut_off: 0 });
         }
@@ -119,13 +127,14 @@ impl Server {
         self.health.running();
         let upkeep = self.upkeep.clone();
         let mut up_to_date = pin!(upkeep.keep_up_to_date());
+        let most = self.config.limits.max_connections;
         loop {
             tokio::select! {
                 biased;
                 () = draining.draining() => break,
                 () = &mut up_to_date => {}
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                accepted = listener.accept(), if connections.len() < self.max_connections => match accepted {
+                accepted = listener.accept(), if connections.len() < most => match accepted {
                     Ok((stream, peer)) => self.start(&mut connections, stream, Some(peer), shutdown),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -202,7 +211,7 @@ impl Server {
     async fn finish(&self, mut connections: JoinSet<()>, mut draining: Draining) -> Drained {
         let finished = async { while connections.join_next().await.is_some() {} };
         tokio::select! {
-            _ = timeout(self.drain, finished) => {}
+            _ = timeout(Duration::from_millis(self.config.shutdown.drain_ms), finished) => {}
             () = draining.stopped() => {}
         }
         let cut_off = connections.len();
