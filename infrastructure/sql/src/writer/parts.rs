@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Rows of one transaction, unless a single operation has more. Operations alone say little: one may create a thousand
-/// tickets.
+/// tickets. Many, because ids are spread at random: the more rows share a commit, the more share a page of an index.
 const MAX_WEIGHT: usize = 4_096;
 
 /// The operations in transactions of bounded size, each with whom to answer.

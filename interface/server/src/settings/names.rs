@@ -12,6 +12,7 @@ const PROCESS: &[&str] = &[
     "OTEL_SAMPLING_RATE",
     "HTTP_PORT",
     "PROMETHEUS_PORT",
+    "SLOW_QUERY_MS",
 ];
 
 /// Other names of settings that have a prefix, and their paths.
