@@ -51,6 +51,9 @@ pub(crate) trait Batch: Send + 'static {
     /// Whether something here has to be put right after a commit that may have happened, by [`Self::find_track`].
     const TRACKS: bool = false;
 
+    /// Rows of one transaction, unless a single operation has more.
+    const MAX_WEIGHT: usize = 4_096;
+
     /// Rows that an operation comes to, more or less.
     fn weight(_operation: &Self::Operation) -> usize {
         1
@@ -317,7 +320,7 @@ impl<B: Batch> Task<B> {
         let mut absent = Ok(());
         let mut disturbed = 0;
         let (operations, answers) = requests.into_iter().map(|r| (r.operation, r.answer)).unzip();
-        let mut parts = parts(operations, answers, B::weight);
+        let mut parts = parts(operations, answers, B::weight, B::MAX_WEIGHT);
         while let Some((mut operations, mut answers)) = parts.pop_front() {
             match self.attempt(&operations).await {
                 Attempt::Committed(outcome) => {
