@@ -234,3 +234,13 @@ async fn a_log_that_stays_away_is_asked_less_and_less() {
     }
     assert!(next(&mut stand.waits).await <= 200, "it told something");
 }
+
+#[tokio::test]
+async fn a_log_that_forgot_its_place_is_read_from_the_start() {
+    let gone = Error::new(ErrorKind::OutOfRange, "LOG_PRUNED", "not kept any more");
+    let mut stand = Stand::new(vec![vec![Err(gone)], vec![Ok(dispatched(3))]]);
+    stand.asked(TicketStatus::Running).await.send(yes()).unwrap();
+    stand.asked(TicketStatus::Completed).await.send(yes()).unwrap();
+    while next(&mut stand.committed).await != 3 {}
+    assert!(stand.waits.try_recv().is_err(), "the log is not away");
+}
