@@ -126,6 +126,7 @@ fn credentials_that_are_of_no_use_are_refused_at_the_start() {
         let refused = refused.finish().exits_with(64);
         assert!(refused.err.contains(said), "{wrong:?}: {}", refused.err);
         assert!(!refused.err.contains(SECRET) && !refused.err.contains("/tmp"), "{}", refused.err);
+        assert!(!folder.join("tickets.db").exists(), "no database was made: {wrong:?}");
     }
 }
 
