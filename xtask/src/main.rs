@@ -2,11 +2,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool speaks on the terminal")]
 
 mod bench;
-mod dependencies;
 mod postgres;
 mod step;
 mod test;
 mod workspace;
+mod written;
 
 use std::env;
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ usage: cargo xtask <command>
   test          every check a change must pass, cheapest first; what CI runs
   bench [name]  the numbers the project promises, release build, one run; a name picks some
   dependencies  rewrite the list of direct dependencies the architecture test compares
+  reference     rewrite the reference page of the gRPC kit's settings
   help          this text";
 
 /// The exit code of wrong usage, as in BSD's sysexits.
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(),
         ["bench", names @ ..] => bench::run(names),
-        ["dependencies"] => dependencies::run(),
+        ["dependencies"] => written::run(&written::DEPENDENCIES),
+        ["reference"] => written::run(&written::REFERENCE),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

@@ -154,6 +154,12 @@ impl Agent {
                     work.away.reset();
                     self.consider(&mut work, change);
                 }
+                Some(Some(Err(error))) if error.kind() == ErrorKind::OutOfRange => {
+                    // It heard of nothing for so long. What it missed is over; what is not is kept.
+                    tracing::info!(agent.id = %self.config.agent_id, "the ticket log is followed from its oldest change");
+                    work.changes = None;
+                    work.steps.push(self.clone().follow(0).boxed());
+                }
                 Some(Some(Err(error))) if !error.is_transient() => return Err(error),
                 Some(gone) => {
                     let error = gone.and_then(Result::err);

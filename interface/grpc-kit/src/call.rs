@@ -8,9 +8,10 @@ use std::{
         Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 
 use crate::{
@@ -55,6 +56,7 @@ pub struct Call {
     connection: Arc<Connection>,
     principal: OnceLock<Principal>,
     deadline: OnceLock<Instant>,
+    took: OnceLock<Duration>,
     trace: OnceLock<TraceContext>,
 }
 
@@ -76,6 +78,7 @@ impl Call {
             connection: request.extensions().get::<Arc<Connection>>().cloned().unwrap_or_default(),
             principal: OnceLock::new(),
             deadline: OnceLock::new(),
+            took: OnceLock::new(),
             trace: OnceLock::new(),
         });
         request.extensions_mut().insert(Arc::clone(&call));
@@ -110,6 +113,11 @@ impl Call {
     /// When the call reached the stack.
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// How long the call took, for those who saw it end: the first of them looks at the clock.
+    pub(crate) fn took(&self) -> Duration {
+        *self.took.get_or_init(|| self.started.elapsed())
     }
 
     /// The called method's position among the server's.
@@ -172,7 +180,9 @@ impl Call {
 }
 
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(REQUEST_ID_HEADER).or_else(|| headers.get(ALTERNATIVE_HEADER));
+    static NAME: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
+    static ALTERNATIVE: HeaderName = HeaderName::from_static(ALTERNATIVE_HEADER);
+    let given = headers.get(&NAME).or_else(|| headers.get(&ALTERNATIVE));
     match given {
         Some(value) if is_usable(value.as_bytes()) => value.clone(),
         _ => new_request_id(),

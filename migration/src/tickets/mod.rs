@@ -3,6 +3,8 @@
 mod m0001_execution_tickets;
 mod m0002_ticket_history;
 mod m0003_ticket_outbox;
+mod m0004_list_indexes;
+mod m0005_log_floor;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -16,6 +18,8 @@ impl MigratorTrait for Schema {
             Box::new(m0001_execution_tickets::Step),
             Box::new(m0002_ticket_history::Step),
             Box::new(m0003_ticket_outbox::Step),
+            Box::new(m0004_list_indexes::Step),
+            Box::new(m0005_log_floor::Step),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod horizon;
 pub(crate) mod postgres;
+pub(crate) mod pruning;
 pub(crate) mod reader;
 pub(crate) mod rows;
 pub(crate) mod sqlite;

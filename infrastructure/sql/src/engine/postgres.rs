@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hive_application::error::{Effect, Error};
 use hive_migration::MigratorTrait;
-use sea_orm::SqlxPostgresConnector;
+use sea_orm::{DbErr, RuntimeErr, SqlxPostgresConnector};
 use sqlx::postgres::{
     PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgSeverity,
 };
@@ -14,6 +14,7 @@ use sqlx::{Connection, Executor, PgPool, Postgres};
 use super::reader::Reader;
 use super::{Blame, Engine};
 use crate::database::{Config, Server};
+use crate::failure;
 use crate::writer::Failure;
 
 /// How long a call waits for a connection: while the server is away, calls fail after that and do not hang.
@@ -119,7 +120,8 @@ async fn migrate<M: MigratorTrait>(
     options: PgConnectOptions,
     rebase: Option<&'static str>,
 ) -> Result<(), Error> {
-    let absent = |error| Error::unavailable(what, error, Effect::None);
+    let absent =
+        |error| failure::open(what, DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))), Effect::None);
     // A step takes as long as it takes: what it rewrites or indexes may be large. But nobody waits for ever for another.
     let options = options.options([("statement_timeout", "0"), ("lock_timeout", SCHEMA)]);
     // The lock has a connection of its own, so that a step that breaks its own does not let others in.
@@ -130,10 +132,9 @@ async fn migrate<M: MigratorTrait>(
     let pool = pool(1, ACQUIRE).connect_lazy_with(options);
     let schema = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
     let applied = hive_migration::apply::<M>(&schema).await;
-    applied.map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
+    applied.map_err(|error| failure::open(what, error, Effect::Unknown))?;
     if let Some(rebase) = rebase {
-        let rebased = pool.execute(rebase).await;
-        rebased.map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
+        pool.execute(rebase).await.map_err(absent)?;
     }
     pool.close().await;
     // Lets go of the lock, as it does however this ends.
@@ -247,14 +248,18 @@ pub(crate) async fn committed<T>(
     }
 }
 
+/// Waits for answers, but not for ever.
+pub(crate) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(ANSWER, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
 /// Waits for the answer to a statement within a transaction.
 pub(crate) async fn answered<T>(
     statement: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(ANSWER, statement).await {
-        Ok(answer) => answer.map_err(Failure::Before),
-        Err(_) => Err(Failure::Before(sqlx::Error::PoolTimedOut)),
-    }
+    in_time(statement).await.map_err(Failure::Before)
 }
 
 /// Whether the server, living on, refused the statement.

@@ -13,7 +13,7 @@ use hive_domain::time::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::Shared;
-use super::entity::{entry, flow, message};
+use super::entity::{entry, floor, flow, message};
 use super::operation::{Answer, Operation};
 use crate::{failure, json};
 
@@ -131,6 +131,15 @@ impl Journal for SqlJournal {
             .order_by_asc(message::Column::Id)
             .limit(limit as u64);
         let rows = reader.answer(rows.all(&reader.database())).await?;
+        // After the rows: what was there then was there before.
+        let floor = reader
+            .answer(floor::Entity::find_by_id(0).one(&reader.database()))
+            .await?
+            .map_or(0, |floor| floor.pruned.cast_unsigned());
+        if after > 0 && after < floor {
+            let message = "messages after that one are not kept any more; 0 starts at the oldest that is";
+            return Err(Error::new(ErrorKind::OutOfRange, "LOG_PRUNED", message));
+        }
         rows.into_iter().map(stored).collect()
     }
 }

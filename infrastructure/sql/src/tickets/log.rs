@@ -48,7 +48,11 @@ impl TicketLog for SqlTicketLog {
         };
         match tail.read(after, filter, limit) {
             Place::Here(page) => Ok(page),
-            Place::Stored(end) => self.shared.stored.page(after, end, filter, limit).await,
+            Place::Stored(end) => {
+                let page = self.shared.stored.page(after, end, filter, limit).await?;
+                self.shared.stored.check_kept(after, filter).await?;
+                Ok(page)
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use hive_application::tickets::{
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Applied, Ticket};
 use hive_domain::time::Timestamp;
-use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     Select,
@@ -184,13 +184,11 @@ fn page_of(query: &TicketQuery, matches: Condition) -> Select<ticket::Entity> {
         .limit(query.limit.saturating_add(1))
 }
 
-/// What the list shows after `cursor`. The first comparison lets an index on created_at find the start.
-fn behind(cursor: TicketCursor) -> Condition {
-    let millis = cursor.created_at.millis();
-    let same_time = Condition::any()
-        .add(ticket::Column::CreatedAt.lt(millis))
-        .add(ticket::Column::Id.lt(i64::try_from(cursor.number).unwrap_or(i64::MAX)));
-    Condition::all().add(ticket::Column::CreatedAt.lte(millis)).add(same_time)
+/// What the list shows after `cursor`: compared as a pair, which an index leads to.
+fn behind(cursor: TicketCursor) -> SimpleExpr {
+    let pair = Expr::tuple([Expr::col(ticket::Column::CreatedAt), Expr::col(ticket::Column::Id)]);
+    let number = i64::try_from(cursor.number).unwrap_or(i64::MAX);
+    pair.lt(Expr::tuple([Expr::val(cursor.created_at.millis()), Expr::val(number)]))
 }
 
 fn condition(filter: &TicketFilter) -> Condition {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hive_application::error::Error;
+use hive_application::error::{Effect, Error, ErrorKind};
 use hive_application::tickets::{LogFilter, LogPage};
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{TicketChange, TicketContent, TicketSnapshot};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entity::{outbox, ticket};
+use super::entity::{floor, outbox, ticket};
 use super::hot_tickets::HotTickets;
 use super::{mapping, payload};
 use crate::engine::reader::Reader;
@@ -23,13 +23,11 @@ const SCAN: u64 = 20_000;
 pub(super) struct Stored {
     reader: Reader,
     hot: Arc<HotTickets>,
-    /// Whether records are numbered one by one.
-    dense: bool,
 }
 
 impl Stored {
-    pub(super) fn new(reader: Reader, hot: Arc<HotTickets>, dense: bool) -> Self {
-        Stored { reader, hot, dense }
+    pub(super) fn new(reader: Reader, hot: Arc<HotTickets>) -> Self {
+        Stored { reader, hot }
     }
 
     /// The offset of the newest record; 0 when there is none.
@@ -78,11 +76,38 @@ impl Stored {
         Ok(LogPage { changes, read_to })
     }
 
+    /// Refuses to go on from `after` where records that came later, and that `filter` would let through, are not kept any
+    /// more. To be asked after the page was read: what is there then was there before. 0 is the oldest that is kept.
+    pub(super) async fn check_kept(&self, after: u64, filter: &LogFilter) -> Result<(), Error> {
+        if after == 0 {
+            return Ok(());
+        }
+        let database = self.reader.database();
+        let floor = floor::Entity::find_by_id(0).one(&database);
+        let floor = self.reader.answer(floor).await?.map_or(0, |floor| floor.pruned.cast_unsigned());
+        if after >= floor {
+            return Ok(());
+        }
+        // The records of a plan go oldest first: while there is one that was passed, none of the later ones is gone.
+        if let Some(plan) = &filter.plan_id {
+            let passed = outbox::Entity::find()
+                .select_only()
+                .column(outbox::Column::Id)
+                .filter(outbox::Column::PlanId.eq(plan.as_str()))
+                .filter(outbox::Column::Id.lte(after.cast_signed()))
+                .order_by_asc(outbox::Column::Id)
+                .limit(1)
+                .into_tuple::<i64>();
+            if self.reader.answer(passed.one(&database)).await?.is_some() {
+                return Ok(());
+            }
+        }
+        let message = "after is before the oldest change that is kept; 0 starts there";
+        Err(Error::told(ErrorKind::OutOfRange, "LOG_PRUNED", message, Some("after".to_owned()), Effect::None))
+    }
+
     /// Where a scan from `after` on ends that looks at [`SCAN`] records.
     async fn scan_end(&self, after: u64, end: u64) -> Result<u64, Error> {
-        if self.dense {
-            return Ok(end.min(after + SCAN));
-        }
         let last = outbox::Entity::find()
             .select_only()
             .column(outbox::Column::Id)

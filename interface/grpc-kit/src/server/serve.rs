@@ -30,6 +30,7 @@ pub struct Server {
     entry: Entry,
     transport: Transport,
     upkeep: Upkeep,
+    enabled: bool,
     address: SocketAddr,
     drain: Duration,
     max_connections: usize,
@@ -79,7 +80,8 @@ impl Server {
     ) -> Self {
         let drain = Duration::from_millis(config.shutdown.drain_ms);
         let max_connections = config.limits.max_connections;
-        Self { entry, transport, upkeep, address, drain, max_connections, health }
+        let enabled = config.enabled;
+        Self { entry, transport, upkeep, enabled, address, drain, max_connections, health }
     }
 
     /// The configured address.
@@ -92,11 +94,16 @@ impl Server {
         self.health.clone()
     }
 
-    /// Listens on the configured address, then [serves](Self::serve).
+    /// Listens on the configured address, then [serves](Self::serve). A server that is not ENABLED opens no socket and
+    /// only waits for the shutdown.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind_and_serve(self, shutdown: &Shutdown) -> std::io::Result<Drained> {
+        if !self.enabled {
+            shutdown.draining().draining().await;
+            return Ok(Drained { cut_off: 0 });
+        }
         let listener = TcpListener::bind(self.address).await?;
         Ok(self.serve(listener, shutdown).await)
     }

@@ -42,6 +42,8 @@ impl Stores {
             Some(server) => Config::postgres(server),
             None => Config::new(folder.file(file)),
         });
+        let tickets = Config { retention: settings.tickets.retention(), ..tickets };
+        let orchestration = Config { retention: settings.orchestration.retention(), ..orchestration };
         let mut stores = Stores { tickets: None, orchestration: None, registry: None };
         if roles.has(Role::Tickets) {
             stores.tickets = Some(TicketDatabase::open(&tickets).await?);
