@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use hive_agent::{Agent, AgentConfig};
 use hive_application::clock::{Clock, Timer};
 use hive_application::error::{Effect, Error, ErrorKind};
-use hive_application::registry::{Registration, RegistryDesk};
+use hive_application::registry::{Notification, Registration, RegistryDesk};
 use hive_application::tickets::TicketDesk;
 use hive_domain::ids::{AgentId, DecisionId, IntentId, PlanId, TaskId, TicketId};
 use hive_domain::json::Json;
@@ -80,8 +80,8 @@ impl RegistryDesk for Registry {
         Err(Error::internal("it is registered"))
     }
 
-    async fn heartbeat(&self, _: &AgentId, _: u64, _: AgentTelemetry) -> Result<(), Error> {
-        Ok(())
+    async fn heartbeat(&self, _: &AgentId, _: u64, _: AgentTelemetry) -> Result<Vec<Notification>, Error> {
+        Ok(Vec::new())
     }
 
     async fn deregister(&self, _: &AgentId, _: u64) -> Result<bool, Error> {
