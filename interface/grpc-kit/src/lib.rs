@@ -73,6 +73,7 @@
 #![warn(missing_docs)]
 
 pub mod access_log;
+mod apart;
 pub mod auth;
 pub mod call;
 pub mod client;

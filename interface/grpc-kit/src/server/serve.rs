@@ -18,6 +18,7 @@ use crate::{
     call::Connection,
     drain::{Draining, Shutdown},
     health::HealthReporter,
+    methods::Methods,
     tls::{ServerTls, spiffe_id},
 };
 
@@ -28,6 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     entry: Entry,
+    methods: Arc<Methods>,
     transport: Transport,
     upkeep: Upkeep,
     config: Config,
@@ -69,14 +71,14 @@ pub struct Drained {
 
 impl Server {
     pub(super) fn new(
-        entry: Entry,
+        (entry, methods): (Entry, Arc<Methods>),
         transport: Transport,
         upkeep: Upkeep,
         config: Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
-        Self { entry, transport, upkeep, config, address, health }
+        Self { entry, methods, transport, upkeep, config, address, health }
     }
 
     /// The configured address.
@@ -180,7 +182,7 @@ impl Server {
             return self.spawn(connections, stream, peer, shutdown);
         };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
-        let draining = shutdown.draining();
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
         connections.spawn(async move {
             let mut drained = draining.clone();
             let stream = tokio::select! {
@@ -190,7 +192,7 @@ impl Server {
             let Some(stream) = stream else { return };
             let id = spiffe_id(stream.get_ref().1.peer_certificates());
             let identity = id.map(Principal::of_certificate);
-            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity })).await;
+            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity, methods })).await;
         });
     }
 
@@ -201,7 +203,8 @@ impl Server {
         peer: Option<SocketAddr>,
         shutdown: &Shutdown,
     ) {
-        let connection = Arc::new(Connection { peer, draining: shutdown.draining(), identity: None });
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
+        let connection = Arc::new(Connection { peer, draining, identity: None, methods });
         connections.spawn(self.transport.clone().serve(io, self.entry.clone(), connection));
     }
 
