@@ -69,16 +69,21 @@ where
 struct Limit {
     frames: FrameReader,
     max_bytes: usize,
+    /// How many have begun.
+    messages: u64,
 }
 
 impl Limit {
     fn new(max_bytes: usize) -> Self {
-        Self { frames: FrameReader::default(), max_bytes }
+        Self { frames: FrameReader::default(), max_bytes, messages: 0 }
     }
 
     fn check(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let mut largest = 0;
-        self.frames.read(chunk, |length| largest = largest.max(length));
+        self.frames.read(chunk, |length| {
+            largest = largest.max(length);
+            self.messages += 1;
+        });
         if largest <= self.max_bytes {
             return Ok(());
         }
@@ -167,8 +172,12 @@ where
             }
             Err(error) => return Poll::Ready(Some(Err(error))),
         };
-        if let Some(chunk) = frame.data_ref() {
-            this.limit.check(chunk).map_err(|failure| render::status(&failure.untouched()))?;
+        if let Some(chunk) = frame.data_ref()
+            && let Err(failure) = this.limit.check(chunk)
+        {
+            // What came before it may have been acted upon.
+            let failure = if this.limit.messages > 1 { failure } else { failure.untouched() };
+            return Poll::Ready(Some(Err(render::status(&failure).into())));
         }
         Poll::Ready(Some(Ok(frame)))
     }

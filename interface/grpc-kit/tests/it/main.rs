@@ -6,6 +6,7 @@ mod conformance;
 mod connections;
 mod dropped;
 mod fuzz;
+mod grpcurl;
 mod keys;
 mod lifecycle;
 mod operations;
