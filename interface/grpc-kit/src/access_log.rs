@@ -17,7 +17,7 @@ const BATCH: Duration = Duration::from_millis(50);
 
 /// How many bytes are worth a write. Larger ones cost less a line, but keep a core to themselves for so long that the
 /// slowest calls are those that waited for it.
-const WORTH_A_WRITE: usize = 32 * 1024;
+const WORTH_A_WRITE: usize = 64 * 1024;
 
 /// What a stuck writer may leave in memory, in bytes; beyond it lines are dropped.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;

@@ -8,7 +8,7 @@ use self::ClientConfigError as Error;
 use crate::{
     compression::Compression,
     settings::{
-        Secret,
+        Refusal, Secret,
         value::{
             DAY_MS, DAY_SECONDS, MAX_BYTES, number, optional, some_number, some_switch, some_whole, switch,
             text, whole,
@@ -224,9 +224,11 @@ impl ClientConfigError {
         }
     }
 
-    /// What is wrong with it.
-    pub(crate) fn problem(&self) -> String {
-        self.to_string().trim_start_matches(self.key()).trim_start().to_owned()
+    /// The same by the setting's path, for [`Layers`](crate::settings::Layers).
+    pub fn refusal(&self) -> Refusal {
+        let message = self.to_string();
+        let message = message.trim_start_matches(self.key()).trim_start();
+        (self.key().to_ascii_lowercase().replace("__", "."), message.to_owned())
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use self::ConfigError as Error;
 use super::config::{AuthMode, Config, Environment};
-use crate::auth::{Expectations, Keys, Verifier};
+use crate::{
+    auth::{Expectations, Keys, Verifier},
+    settings::Refusal,
+};
 
 /// A setting that cannot be used: its key and what is wrong, never its value if that could be a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,9 +62,11 @@ impl ConfigError {
         }
     }
 
-    /// What is wrong with it.
-    pub(crate) fn problem(&self) -> String {
-        self.to_string().trim_start_matches(self.key()).trim_start().to_owned()
+    /// The same by the setting's path, for [`Layers`](crate::settings::Layers).
+    pub fn refusal(&self) -> Refusal {
+        let message = self.to_string();
+        let message = message.trim_start_matches(self.key()).trim_start();
+        (self.key().to_ascii_lowercase().replace("__", "."), message.to_owned())
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     call::Connection,
     drain::{Draining, Shutdown},
     health::HealthReporter,
+    methods::Methods,
     tls::{ServerTls, spiffe_id},
 };
 
@@ -28,12 +29,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     entry: Entry,
+    methods: Arc<Methods>,
     transport: Transport,
     upkeep: Upkeep,
-    enabled: bool,
+    config: Config,
     address: SocketAddr,
-    drain: Duration,
-    max_connections: usize,
     health: HealthReporter,
 }
 
@@ -71,17 +71,14 @@ pub struct Drained {
 
 impl Server {
     pub(super) fn new(
-        entry: Entry,
+        (entry, methods): (Entry, Arc<Methods>),
         transport: Transport,
         upkeep: Upkeep,
-        config: &Config,
+        config: Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
-        let drain = Duration::from_millis(config.shutdown.drain_ms);
-        let max_connections = config.limits.max_connections;
-        let enabled = config.enabled;
-        Self { entry, transport, upkeep, enabled, address, drain, max_connections, health }
+        Self { entry, methods, transport, upkeep, config, address, health }
     }
 
     /// The configured address.
@@ -94,13 +91,26 @@ impl Server {
         self.health.clone()
     }
 
+    /// What most processes do: [binds and serves](Self::bind_and_serve) until SIGTERM or Ctrl-C, at the second of which
+    /// what still runs is cut off. Blocks, and makes a [runtime](Config::runtime) of at most MAX_WORKERS threads.
+    ///
+    /// # Errors
+    /// When the system starts no threads, or the address cannot be bound.
+    pub fn run(self) -> std::io::Result<Drained> {
+        self.config.runtime()?.block_on(async {
+            let shutdown = Shutdown::new();
+            tokio::spawn(shutdown.clone().advance_on_signals());
+            self.bind_and_serve(&shutdown).await
+        })
+    }
+
     /// Listens on the configured address, then [serves](Self::serve). A server that is not ENABLED opens no socket and
     /// only waits for the shutdown.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind_and_serve(self, shutdown: &Shutdown) -> std::io::Result<Drained> {
-        if !self.enabled {
+        if !self.config.enabled {
             shutdown.draining().draining().await;
             return Ok(Drained { cut_off: 0 });
         }
@@ -117,13 +127,14 @@ impl Server {
         self.health.running();
         let upkeep = self.upkeep.clone();
         let mut up_to_date = pin!(upkeep.keep_up_to_date());
+        let most = self.config.limits.max_connections;
         loop {
             tokio::select! {
                 biased;
                 () = draining.draining() => break,
                 () = &mut up_to_date => {}
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                accepted = listener.accept(), if connections.len() < self.max_connections => match accepted {
+                accepted = listener.accept(), if connections.len() < most => match accepted {
                     Ok((stream, peer)) => self.start(&mut connections, stream, Some(peer), shutdown),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -171,7 +182,7 @@ impl Server {
             return self.spawn(connections, stream, peer, shutdown);
         };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
-        let draining = shutdown.draining();
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
         connections.spawn(async move {
             let mut drained = draining.clone();
             let stream = tokio::select! {
@@ -181,7 +192,7 @@ impl Server {
             let Some(stream) = stream else { return };
             let id = spiffe_id(stream.get_ref().1.peer_certificates());
             let identity = id.map(Principal::of_certificate);
-            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity })).await;
+            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity, methods })).await;
         });
     }
 
@@ -192,14 +203,15 @@ impl Server {
         peer: Option<SocketAddr>,
         shutdown: &Shutdown,
     ) {
-        let connection = Arc::new(Connection { peer, draining: shutdown.draining(), identity: None });
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
+        let connection = Arc::new(Connection { peer, draining, identity: None, methods });
         connections.spawn(self.transport.clone().serve(io, self.entry.clone(), connection));
     }
 
     async fn finish(&self, mut connections: JoinSet<()>, mut draining: Draining) -> Drained {
         let finished = async { while connections.join_next().await.is_some() {} };
         tokio::select! {
-            _ = timeout(self.drain, finished) => {}
+            _ = timeout(Duration::from_millis(self.config.shutdown.drain_ms), finished) => {}
             () = draining.stopped() => {}
         }
         let cut_off = connections.len();

@@ -35,7 +35,7 @@ pub use layers::{Effective, Given, Layers, Refusal};
 pub use problem::{Origin, Problem, SettingsError, exit_code, nearest};
 pub use secret::Secret;
 
-use crate::client::{ClientConfig, ClientConfigError};
+use crate::client::ClientConfig;
 use crate::server::config::{Config, ConfigError};
 
 /// Every key with its default and what it is for, as a TOML file to copy from.
@@ -132,6 +132,11 @@ impl Settings {
     }
 }
 
+/// Every key with a default, as the variable that sets it.
+pub fn keys() -> Vec<String> {
+    defaults().into_values().map(|given| given.name).collect()
+}
+
 /// The defaults by path.
 fn defaults() -> Effective {
     let entries = file::parse(DEFAULTS).unwrap_or_default();
@@ -185,8 +190,8 @@ fn add_file(layers: &mut Layers, path: &Path) {
     let at = |line: usize| Origin::File(format!("{file}, line {line}"));
     match file::parse(&text) {
         Ok(mut entries) => {
-            // A variable of the same name would have to be in another case.
-            entries.sort();
+            // Of keys that differ in case only, the later one wins, as elsewhere.
+            entries.sort_by_key(|(_, line, _)| *line);
             for (path, line, value) in entries {
                 match value {
                     Some(value) => add(layers, path.clone(), Given { name: path, value, origin: at(line) }),
@@ -240,18 +245,10 @@ fn check(root: &Root) -> Vec<Refusal> {
     let server = match server.check(root.environment) {
         // A process that only calls has none, and a server is not built without.
         Ok(()) | Err(ConfigError::NoKeyMaterial { .. }) => None,
-        Err(error) => Some(server_refusal(&error)),
+        Err(error) => Some(error.refusal()),
     };
-    let client = client.check().err().map(|error| client_refusal(&error));
+    let client = client.check().err().map(|error| error.refusal());
     server.into_iter().chain(client).collect()
-}
-
-fn server_refusal(error: &ConfigError) -> Refusal {
-    (path(error.key()), error.problem())
-}
-
-fn client_refusal(error: &ClientConfigError) -> Refusal {
-    (path(error.key()), error.problem())
 }
 
 #[cfg(test)]

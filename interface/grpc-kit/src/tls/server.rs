@@ -44,6 +44,16 @@ pub struct ServerTlsConfig {
     pub reload_seconds: u64,
 }
 
+impl ServerTlsConfig {
+    /// Whether a server can use the files, as far as they are named.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), TlsError> {
+        ServerTls::new(self).map(drop)
+    }
+}
+
 impl Default for ServerTlsConfig {
     fn default() -> Self {
         Self { cert: None, key: None, client_ca: None, reload_seconds: 30 }
