@@ -27,7 +27,7 @@ pub enum ConfigError {
         key: &'static str,
     },
     /// A secret that can be guessed.
-    #[error("{key} is too weak for production: at least 32 characters, at least 10 different ones")]
+    #[error("{key} is too weak outside development: at least 32 characters, at least 10 different ones")]
     WeakSecret {
         /// The full key.
         key: &'static str,
@@ -39,6 +39,12 @@ pub enum ConfigError {
         key: &'static str,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Whose tokens are meant, when the issuer's keys may sign for others as well.
+    #[error("{key} is needed because JWKS_URL may sign for others as well; * for any")]
+    NotStated {
+        /// The full key.
+        key: &'static str,
     },
     /// A name no registered service has.
     #[error("{key} names {name}, which no registered service has")]
@@ -57,6 +63,7 @@ impl ConfigError {
             Error::OutOfBounds { key, .. }
             | Error::NoKeyMaterial { key }
             | Error::WeakSecret { key }
+            | Error::NotStated { key }
             | Error::KeyMaterial { key, .. }
             | Error::UnknownMethod { key, .. } => key,
         }
@@ -137,7 +144,8 @@ impl Config {
     /// The verifier by the configured keys; `None` when authentication is off.
     ///
     /// # Errors
-    /// When there are no keys, they cannot be read, or in production, the secret can be guessed.
+    /// When there are no keys, or they cannot be read; outside development also when the secret can be guessed, or keys
+    /// are fetched without https, or without saying whose tokens are meant.
     pub fn verifier(&self, environment: Environment) -> Result<Option<Verifier>, Error> {
         const SECRET: &str = "GRPC__SERVER__AUTH__JWT_SECRET";
         if self.auth_mode(environment) == AuthMode::Off {
@@ -145,7 +153,7 @@ impl Config {
         }
         let mut keys = Keys::default();
         if let Some(secret) = &self.auth.jwt_secret {
-            if environment == Environment::Production && secret.is_weak() {
+            if environment != Environment::Development && secret.is_weak() {
                 return Err(Error::WeakSecret { key: SECRET });
             }
             keys = keys.with_secret(secret.expose().as_bytes());
@@ -170,9 +178,14 @@ impl Config {
         if keys.is_empty() && !remote {
             return Err(Error::NoKeyMaterial { key: SECRET });
         }
+        let stated = |key, value: &Option<String>| match value.as_deref() {
+            None if remote && environment != Environment::Development => Err(Error::NotStated { key }),
+            None | Some("*") => Ok(None),
+            Some(value) => Ok(Some(value.to_owned())),
+        };
         let expected = Expectations {
-            issuer: self.auth.issuer.clone(),
-            audience: self.auth.audience.clone(),
+            issuer: stated("GRPC__SERVER__AUTH__ISSUER", &self.auth.issuer)?,
+            audience: stated("GRPC__SERVER__AUTH__AUDIENCE", &self.auth.audience)?,
             leeway_seconds: self.auth.leeway_seconds,
         };
         self.with_remote(Verifier::new(keys, expected), environment).map(Some)
@@ -181,11 +194,11 @@ impl Config {
     fn with_remote(&self, verifier: Verifier, environment: Environment) -> Result<Verifier, Error> {
         const JWKS_URL: &str = "GRPC__SERVER__AUTH__JWKS_URL";
         let Some(url) = &self.auth.jwks_url else { return Ok(verifier) };
-        if environment == Environment::Production && !url.starts_with("https://") {
+        if environment != Environment::Development && !url.starts_with("https://") {
             // Who can answer in its place could sign any token.
             return Err(Error::KeyMaterial {
                 key: JWKS_URL,
-                problem: "it must be https in production".to_owned(),
+                problem: "it must be https outside development".to_owned(),
             });
         }
         let refresh = Duration::from_secs(self.auth.jwks_refresh_seconds);

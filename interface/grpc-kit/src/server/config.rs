@@ -128,7 +128,8 @@ pub struct AuthConfig {
     /// `JWKS`: a JSON Web Key Set as text, for several keys or keys with ids.
     #[serde(deserialize_with = "optional")]
     pub jwks: Option<String>,
-    /// `JWKS_URL`: where a JSON Web Key Set is fetched; `https` in production.
+    /// `JWKS_URL`: where a JSON Web Key Set of public keys is fetched; `https`, and with ISSUER and AUDIENCE, outside
+    /// development.
     #[serde(deserialize_with = "optional")]
     pub jwks_url: Option<String>,
     /// `JWKS_CA`: PEM file with the authorities to trust there; by default the system's.
@@ -137,10 +138,10 @@ pub struct AuthConfig {
     /// `JWKS_REFRESH_SECONDS`, at most 86400: how often it is fetched; at least ten seconds apart.
     #[serde(deserialize_with = "whole::<_, _, 0, 86_400>")]
     pub jwks_refresh_seconds: u64,
-    /// `ISSUER`: the `iss` tokens must have.
+    /// `ISSUER`: the `iss` tokens must have; none or `*` for any.
     #[serde(deserialize_with = "optional")]
     pub issuer: Option<String>,
-    /// `AUDIENCE`: the `aud` tokens must contain.
+    /// `AUDIENCE`: the `aud` tokens must contain; none or `*` for any.
     #[serde(deserialize_with = "optional")]
     pub audience: Option<String>,
     /// `LEEWAY_SECONDS`, at most 600: how far the clocks may differ.

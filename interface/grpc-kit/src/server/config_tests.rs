@@ -80,11 +80,36 @@ fn production_needs_strong_key_material() {
     assert!(matches!(none, ConfigError::NoKeyMaterial { .. }));
     for weak in ["secret", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "change-me"] {
         let config = parse(json!({"auth": {"jwt_secret": weak}})).expect("well formed");
-        let error = config.check(Environment::Production).expect_err("weak");
-        assert_eq!(error, ConfigError::WeakSecret { key: "GRPC__SERVER__AUTH__JWT_SECRET" });
+        for environment in [Environment::Staging, Environment::Production] {
+            let error = config.check(environment).expect_err("weak");
+            assert_eq!(error, ConfigError::WeakSecret { key: "GRPC__SERVER__AUTH__JWT_SECRET" });
+        }
     }
     let strong = parse(json!({"auth": {"jwt_secret": GOOD_SECRET}})).expect("well formed");
     strong.check(Environment::Production).expect("strong");
+}
+
+#[test]
+fn fetched_keys_verify_only_tokens_meant_for_this_server() {
+    let auth = |given: serde_json::Value| {
+        let mut auth = json!({"jwks_url": "https://issuer.test/keys"});
+        auth.as_object_mut().expect("an object").extend(given.as_object().expect("an object").clone());
+        parse(json!({"auth": auth})).expect("well formed")
+    };
+    for (given, key) in [
+        (json!({}), "GRPC__SERVER__AUTH__ISSUER"),
+        (json!({"issuer": "me"}), "GRPC__SERVER__AUTH__AUDIENCE"),
+        (json!({"audience": "us"}), "GRPC__SERVER__AUTH__ISSUER"),
+    ] {
+        for environment in [Environment::Staging, Environment::Production] {
+            let error = auth(given.clone()).check(environment).expect_err(key);
+            assert_eq!(error, ConfigError::NotStated { key });
+        }
+        auth(given).verifier(Environment::Development).expect("anything goes at a desk");
+    }
+    for given in [json!({"issuer": "me", "audience": "us"}), json!({"issuer": "*", "audience": "*"})] {
+        auth(given).check(Environment::Production).expect("stated");
+    }
 }
 
 #[test]

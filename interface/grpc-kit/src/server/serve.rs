@@ -17,7 +17,7 @@ use crate::{
     auth::{Principal, Verifier},
     call::Connection,
     drain::{Draining, Shutdown},
-    health::HealthReporter,
+    health::{Dependency, HealthReporter},
     methods::Methods,
     tls::{ServerTls, spiffe_id},
 };
@@ -45,8 +45,13 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
+    /// What no call can be served without: the keys that are fetched. To be up once they were there.
+    fn missing(&self, health: &HealthReporter) -> Option<Dependency> {
+        self.verifier.as_ref()?.first_keys().map(|_| health.dependency("token keys"))
+    }
+
     /// Certificates and keys, for as long as it is polled.
-    async fn keep_up_to_date(&self) {
+    async fn keep_up_to_date(&self, missing: Option<Dependency>) {
         let certificates = async {
             if let Some(tls) = &self.tls {
                 tls.keep_up_to_date().await;
@@ -57,7 +62,15 @@ impl Upkeep {
                 verifier.keep_up_to_date().await;
             }
         };
-        tokio::join!(certificates, keys);
+        let first = async {
+            if let Some(verifier) = &self.verifier
+                && let (Some(first), Some(missing)) = (verifier.first_keys(), missing)
+            {
+                first.await;
+                missing.up();
+            }
+        };
+        tokio::join!(certificates, keys, first);
         std::future::pending::<()>().await;
     }
 }
@@ -124,9 +137,9 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, shutdown: &Shutdown) -> Drained {
         let mut connections = JoinSet::new();
         let mut draining = shutdown.draining();
-        self.health.running();
         let upkeep = self.upkeep.clone();
-        let mut up_to_date = pin!(upkeep.keep_up_to_date());
+        let mut up_to_date = pin!(upkeep.keep_up_to_date(upkeep.missing(&self.health)));
+        self.health.running();
         let most = self.config.limits.max_connections;
         loop {
             tokio::select! {

@@ -141,7 +141,8 @@ fn what_no_single_value_shows_is_checked() {
     let weak = [("ENVIRONMENT", "production"), ("GRPC__SERVER__AUTH__JWT_SECRET", "change-me")];
     let problems = told(read(&weak));
     assert!(
-        problems[0].starts_with("GRPC__SERVER__AUTH__JWT_SECRET (environment): is too weak for production")
+        problems[0]
+            .starts_with("GRPC__SERVER__AUTH__JWT_SECRET (environment): is too weak outside development")
     );
     assert!(!problems.concat().contains("change-me"), "{problems:?}");
     let problems =

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use hive_grpc_kit::testing::Channel;
+use hive_grpc_kit::testing::{Channel, key_set, token_of};
 use hive_it::folder::temporary;
 use hive_it::plan;
 use hive_it::process::Hive;
@@ -274,13 +274,12 @@ fn publish(keys: String) -> String {
 #[test]
 fn rest_takes_tokens_of_keys_that_are_fetched() {
     let data = temporary();
-    // The text of `k` is the secret in base64.
-    let url = publish(r#"{"keys":[{"kty":"oct","kid":"a","alg":"HS256","k":"c2VjcmV0"}]}"#.to_owned());
+    let url = publish(key_set(&["a"]));
     let up = Up::of(
         up(data.path()).env("GRPC__SERVER__AUTH__MODE", "required").env("GRPC__SERVER__AUTH__JWKS_URL", &url),
     );
-    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&hive_it::token_of("a", "secret")), None).0, 200);
-    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&hive_it::token_of("b", "secret")), None).0, 401);
+    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&token_of("a", "service")), None).0, 200);
+    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&token_of("b", "service")), None).0, 401);
     assert_eq!(up.get("/api/v1/tickets").0, 401);
     let _ = up.end().exits_with(0);
 }
