@@ -293,18 +293,16 @@ mod tests {
     fn a_crowd_that_is_shed_takes_no_place_of_the_others() {
         let layer = layer(2, 1);
         let _first = layer.shared.admit(true, false).expect("admitted");
-        let over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        assert!(layer.shared.admit(true, false).is_err());
-                    }
-                });
+            let crowd: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| (0..100_000).filter(|_| layer.shared.admit(true, false).is_ok()).count())
+                })
+                .collect();
+            while !crowd.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                assert!(layer.shared.admit(false, false).is_ok());
             }
-            let refused = (0..20_000).filter(|_| layer.shared.admit(false, false).is_err()).count();
-            over.store(true, Ordering::Relaxed);
-            assert_eq!(refused, 0);
+            assert!(crowd.into_iter().all(|one| one.join().is_ok_and(|admitted| admitted == 0)));
         });
     }
 
