@@ -35,6 +35,8 @@ pub struct Config {
     /// PostgreSQL only: how long a reader waits who would be told less than is committed. Transactions of others, in any
     /// database of the server, hold the log up for as long as they write.
     pub patience: Duration,
+    /// PostgreSQL only: how long a call waits for a connection before it fails.
+    pub acquire: Duration,
 }
 
 /// A database.
@@ -73,6 +75,7 @@ impl Config {
             retention: Duration::from_secs(7 * 86_400),
             silence: Duration::from_secs(30),
             patience: Duration::from_secs(1),
+            acquire: Duration::from_secs(1),
         }
     }
 }

@@ -25,7 +25,7 @@ use hive_domain::tickets::{Dispatch, Ticket};
 use hive_domain::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 type Answer = Result<TicketSnapshot, Error>;
 /// What the agent reports, and the way to answer it.

@@ -1,5 +1,6 @@
 //! The sink of the access log: lines are appended to a shared buffer under a short lock, and a thread of its own
-//! writes the buffer out every 50 ms. A call never waits for the disk; what does not fit is dropped and counted.
+//! writes the buffer out after 50 ms, or as soon as it is worth a write. A call never waits for the disk; what does not
+//! fit is dropped and counted.
 
 use std::{
     io::Write,
@@ -13,6 +14,10 @@ use std::{
 
 /// How long a line may wait to be written together with others.
 const BATCH: Duration = Duration::from_millis(50);
+
+/// How many bytes are worth a write. Larger ones cost less a line, but keep a core to themselves for so long that the
+/// slowest calls are those that waited for it.
+const WORTH_A_WRITE: usize = 64 * 1024;
 
 /// What a stuck writer may leave in memory, in bytes; beyond it lines are dropped.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
@@ -76,11 +81,12 @@ impl AccessLog {
             shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let was_empty = state.buffer.is_empty();
+        let before = state.buffer.len();
         state.buffer.extend_from_slice(line);
+        let worth_a_write = before < WORTH_A_WRITE && state.buffer.len() >= WORTH_A_WRITE;
         state.appended += line.len() as u64;
         drop(state);
-        if was_empty {
+        if before == 0 || worth_a_write {
             shared.changed.notify_all();
         }
     }
@@ -140,8 +146,9 @@ fn write(shared: &Shared, mut out: impl Write) {
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if !state.closing && !state.flushing {
-            let hurry = |state: &mut State| !state.closing && !state.flushing;
-            let waited = shared.changed.wait_timeout_while(state, BATCH, hurry);
+            let no_hurry =
+                |state: &mut State| !state.closing && !state.flushing && state.buffer.len() < WORTH_A_WRITE;
+            let waited = shared.changed.wait_timeout_while(state, BATCH, no_hurry);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.buffer.is_empty() {

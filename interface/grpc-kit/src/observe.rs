@@ -13,11 +13,17 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Code, Status};
 use tower::BoxError;
+use tracing::{Span, span::Entered};
 
 use crate::failure::{Failure, codes, render};
 
 /// What a layer that looks does with a call.
 pub trait Observer {
+    /// The call and its answer are polled inside of this span.
+    fn span(&self) -> Option<&Span> {
+        None
+    }
+
     /// A piece of the answer's body goes out.
     fn sent(&mut self, _chunk: &[u8]) {}
 
@@ -31,20 +37,39 @@ pub trait Observer {
     fn ended(&mut self, code: Code);
 }
 
-/// Calls [`Observer::ended`] exactly once.
+/// Calls [`Observer::ended`] exactly once, and keeps the observer until the call is dropped.
 #[derive(Debug)]
-struct Ending<O: Observer>(Option<O>);
+struct Ending<O: Observer> {
+    observer: Option<O>,
+    over: bool,
+}
 
 impl<O: Observer> Ending<O> {
+    /// Of the future, for the body.
+    fn hand_on(&mut self) -> Self {
+        Self { observer: self.observer.take(), over: self.over }
+    }
+
+    fn enter(&self) -> Option<Entered<'_>> {
+        self.observer.as_ref().and_then(Observer::span).map(Span::enter)
+    }
+
+    /// The observer, while the call has not ended.
+    fn running(&mut self) -> Option<&mut O> {
+        self.observer.as_mut().filter(|_| !self.over)
+    }
+
     fn refuse(&mut self, failure: &Failure) {
-        if let Some(mut observer) = self.0.take() {
+        if let Some(observer) = self.running() {
             observer.refused(failure);
+            self.over = true;
         }
     }
 
     fn end(&mut self, code: Code) {
-        if let Some(mut observer) = self.0.take() {
+        if let Some(observer) = self.running() {
             observer.ended(code);
+            self.over = true;
         }
     }
 }
@@ -68,7 +93,7 @@ pin_project! {
 impl<F, O: Observer> ResponseFuture<F, O> {
     /// Observes this call.
     pub fn new(inner: F, observer: O) -> Self {
-        Self { inner, ending: Ending(Some(observer)) }
+        Self { inner, ending: Ending { observer: Some(observer), over: false } }
     }
 }
 
@@ -83,12 +108,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        Poll::Ready(match ready!(this.inner.poll(cx)) {
+        let entered = this.ending.enter();
+        let result = ready!(this.inner.poll(cx));
+        drop(entered);
+        Poll::Ready(match result {
             Ok(response) => {
                 if let Some(code) = head_code(&response) {
                     this.ending.end(code);
                 }
-                let ending = Ending(this.ending.0.take());
+                let ending = this.ending.hand_on();
                 Ok(response.map(|inner| ObservedBody { inner, ending }))
             }
             Err(refusal) => {
@@ -143,7 +171,7 @@ pin_project! {
 impl<B, O: Observer> ObservedBody<B, O> {
     /// The observer, while the call has not ended.
     pub(crate) fn observer_mut(&mut self) -> Option<&mut O> {
-        self.ending.0.as_mut()
+        self.ending.running()
     }
 }
 
@@ -161,11 +189,15 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
+        let entered = this.ending.enter();
         let frame = ready!(this.inner.poll_frame(cx));
+        drop(entered);
         match &frame {
             Some(Ok(frame)) => {
-                if let (Some(chunk), Some(observer)) = (frame.data_ref(), &mut this.ending.0) {
-                    observer.sent(chunk);
+                if let Some(chunk) = frame.data_ref() {
+                    if let Some(observer) = this.ending.running() {
+                        observer.sent(chunk);
+                    }
                 } else if let Some(trailers) = frame.trailers_ref() {
                     this.ending.end(render::code_of(trailers).unwrap_or(Code::Unknown));
                 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Span;
 
 const PARENT: &str = "traceparent";
@@ -24,7 +24,8 @@ pub struct TraceContext {
 impl TraceContext {
     /// Reads the headers; `None` when absent or not by the W3C recommendation (Trace Context, level 1).
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let text = headers.get(PARENT)?.to_str().ok()?;
+        static NAME: HeaderName = HeaderName::from_static(PARENT);
+        let text = headers.get(&NAME)?.to_str().ok()?;
         let version = text.get(0..2)?;
         let known_length = if version == "00" { text.len() == 55 } else { text.len() >= 55 };
         let dashes = [2, 35, 52].iter().all(|&at| text.as_bytes().get(at) == Some(&b'-'));

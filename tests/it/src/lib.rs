@@ -6,6 +6,7 @@
 //! | [`folder`] | a data folder, read in-process after its process ended |
 //! | [`audit`] | what a finished folder must fulfil, whatever happened on the way |
 //! | [`plan`] | plans that take time |
+//! | [`certificates`] | an authority and what it signs |
 //! | [`collector`] | takes spans as a collector of traces does |
 //! | [`document`] | JSON whose order of keys counts |
 //! | [`up`] | `hive up` on free ports, and its callers |
@@ -15,6 +16,7 @@
 //! Nothing here sleeps: a test waits for a line, for the end of a process, or for a deadline on one of these.
 
 pub mod audit;
+pub mod certificates;
 pub mod collector;
 pub mod document;
 pub mod folder;

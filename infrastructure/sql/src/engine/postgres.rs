@@ -95,7 +95,7 @@ pub(crate) async fn open<M: MigratorTrait>(
     let options = options.options([("statement_timeout", STATEMENT)]);
     // Batches look for rows by number. A plan made while the table was small must not scan it when it is large.
     let writing = options.clone().options([("enable_seqscan", "off")]);
-    let writer = pool(1, ACQUIRE).idle_timeout(None).after_connect(move |connection, _| {
+    let writer = pool(1, config.acquire).idle_timeout(None).after_connect(move |connection, _| {
         Box::pin(async move {
             if let Some(rebase) = rebase {
                 // Fails on a standby too, which is not to be written to.
@@ -106,7 +106,7 @@ pub(crate) async fn open<M: MigratorTrait>(
     });
     Ok(Pools {
         writer: writer.connect_lazy_with(writing),
-        reader: reader(what, Slow(config.slow), config.readers.max(1), ACQUIRE, options),
+        reader: reader(what, Slow(config.slow), config.readers.max(1), config.acquire, options),
     })
 }
 

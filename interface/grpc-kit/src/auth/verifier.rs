@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -68,6 +71,8 @@ pub struct Verifier {
     expected: Expectations,
     /// Keyed by the whole token: a hash alone could be met by another token.
     verified: Cache<Box<str>, Principal>,
+    /// How often the keys were replaced.
+    generation: AtomicU64,
 }
 
 impl Verifier {
@@ -75,7 +80,8 @@ impl Verifier {
     pub fn new(keys: Keys, expected: Expectations) -> Self {
         let fixed = keys.clone();
         let keys = RwLock::new(keys);
-        Self { keys, fixed, remote: None, expected, verified: Cache::new(CACHED_TOKENS) }
+        let (verified, generation) = (Cache::new(CACHED_TOKENS), AtomicU64::new(0));
+        Self { keys, fixed, remote: None, expected, verified, generation }
     }
 
     /// Adds the keys of the key set at this URL. They are fetched while [`Verifier::keep_up_to_date`] runs, which the
@@ -114,8 +120,24 @@ impl Verifier {
     pub fn replace_keys(&self, keys: Keys) {
         let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         *held = keys;
+        self.generation.fetch_add(1, Ordering::Release);
         // Under the lock: a verification with the old keys cannot fill the cache after this.
         self.verified.clear();
+    }
+
+    /// What a caller has to have read before it verifies a token, to ask later whether that [still
+    /// counts](Self::still_counts).
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether a token that was verified at this generation of the keys would be again.
+    pub(crate) fn still_counts(&self, generation: u64, principal: &Principal) -> bool {
+        generation == self.generation() && self.is_current(principal, now())
+    }
+
+    fn is_current(&self, principal: &Principal, now: u64) -> bool {
+        now <= principal.expires().saturating_add(self.expected.leeway_seconds)
     }
 
     /// Who the token speaks for.
@@ -172,7 +194,7 @@ impl Verifier {
             return Err(Rejected);
         }
         if let Some(principal) = self.verified.get(token) {
-            return if now <= principal.expires().saturating_add(self.expected.leeway_seconds) {
+            return if self.is_current(&principal, now) {
                 Ok(principal)
             } else {
                 self.verified.remove(token);

@@ -153,8 +153,7 @@ pub(super) struct Attempt {
 
 impl Observer for Attempt {
     fn sent(&mut self, chunk: &[u8]) {
-        let received = &self.series[self.method.index()].received;
-        self.received.read(chunk, |_| received.increment(1));
+        self.received.count(chunk, &self.series[self.method.index()].received);
     }
 
     fn ended(&mut self, code: Code) {

@@ -6,7 +6,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -85,7 +85,8 @@ pub(crate) fn finish(status: &Status, domain: &str, request_id: &str) -> (Status
 
 /// The code a header map carries, when it carries one: the headers of a trailers-only answer, or the trailers.
 pub fn code_of(headers: &HeaderMap) -> Option<Code> {
-    headers.get(STATUS).map(|value| Code::from_bytes(value.as_bytes()))
+    static NAME: HeaderName = HeaderName::from_static(STATUS);
+    headers.get(&NAME).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 /// Removes details that are no base64 from what another process sent: tonic panics when it reads them.

@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
+    apart::Apart,
     call::Call,
     early::Early,
     failure::{Failure, Kind},
@@ -37,7 +38,7 @@ const STREAMS: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer {
     methods: Arc<Methods>,
-    shared: Arc<Shared>,
+    shared: Apart<Shared>,
 }
 
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl AdmissionLayer {
         let low_limit = low_limit.min(limit);
         let (running, streaming) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let shared = Shared { running, streaming, limit, low_limit, low };
-        Self { methods, shared: Arc::new(shared) }
+        Self { methods, shared: Apart::new(Arc::new(shared)) }
     }
 
     /// How many calls run now, apart from those that answer with streams.
@@ -75,32 +76,53 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = Admission<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Admission { inner, methods: Arc::clone(&self.methods), shared: Arc::clone(&self.shared) }
+        let shared = self.shared.apart();
+        Admission { inner, methods: Arc::clone(&self.methods), shared }
     }
 }
 
 /// Admits a call or sheds it with RESOURCE_EXHAUSTED and a time to come back. Its place is free again when the last
 /// frame of the answer is sent, or the call is dropped.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Admission<S> {
     inner: S,
     methods: Arc<Methods>,
-    shared: Arc<Shared>,
+    shared: Apart<Shared>,
+}
+
+impl<S: Clone> Clone for Admission<S> {
+    /// For another connection.
+    fn clone(&self) -> Self {
+        let shared = self.shared.apart();
+        Self { inner: self.inner.clone(), methods: Arc::clone(&self.methods), shared }
+    }
 }
 
 impl Shared {
-    fn admit(self: &Arc<Self>, low: bool, streams: bool) -> Result<Permit, Failure> {
+    fn streams(&self) -> usize {
+        self.limit.max(STREAMS)
+    }
+
+    /// The same share of the streams as of the other calls.
+    fn low_streams(&self) -> usize {
+        (self.streams() * self.low_limit / self.limit.max(1)).max(1)
+    }
+}
+
+impl Apart<Shared> {
+    fn admit(&self, low: bool, streams: bool) -> Result<Permit, Failure> {
         let limit = match (streams, low) {
-            (true, _) => self.limit.max(STREAMS),
+            (true, true) => self.low_streams(),
+            (true, false) => self.streams(),
             (false, true) => self.low_limit,
             (false, false) => self.limit,
         };
-        let permit = Permit { shared: Arc::clone(self), streams };
-        let before = permit.places().fetch_add(1, Ordering::Relaxed);
-        if before < limit {
-            return Ok(permit);
+        let places = if streams { &self.streaming } else { &self.running };
+        // Who is shed is never counted: a crowd of them would take the place of those that are not.
+        let free = |running: usize| (running < limit).then(|| running + 1);
+        if places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok() {
+            return Ok(Permit { shared: self.clone(), streams });
         }
-        drop(permit);
         let failure = Failure::new(Kind::Overloaded, "the server is at its limit of concurrent calls");
         Err(failure.untouched().retry_after(RETRY_AFTER))
     }
@@ -109,24 +131,20 @@ impl Shared {
 /// A place among the running calls.
 #[derive(Debug)]
 struct Permit {
-    shared: Arc<Shared>,
+    shared: Apart<Shared>,
     streams: bool,
-}
-
-impl Permit {
-    fn places(&self) -> &AtomicUsize {
-        if self.streams { &self.shared.streaming } else { &self.shared.running }
-    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.places().fetch_sub(1, Ordering::Relaxed);
+        let places = if self.streams { &self.shared.streaming } else { &self.shared.running };
+        places.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 fn says_low(headers: &HeaderMap) -> bool {
-    headers.get(PRIORITY_HEADER).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"low"))
+    static NAME: HeaderName = HeaderName::from_static(PRIORITY_HEADER);
+    headers.get(&NAME).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"low"))
 }
 
 impl<S, B, RB> Service<Request<B>> for Admission<S>
@@ -260,6 +278,34 @@ mod tests {
         assert!(layer.shared.admit(false, false).is_ok());
         drop(streams);
         assert!(layer.shared.admit(true, true).is_ok());
+    }
+
+    #[test]
+    fn streams_of_low_priority_are_shed_first_too() {
+        let layer = layer(4, 2);
+        let streams: Vec<_> = (0..STREAMS / 2).map(|_| layer.shared.admit(true, true)).collect();
+        assert!(streams.iter().all(Result::is_ok));
+        assert!(layer.shared.admit(true, true).is_err());
+        assert!(layer.shared.admit(false, true).is_ok());
+    }
+
+    #[test]
+    fn a_crowd_that_is_shed_takes_no_place_of_the_others() {
+        let layer = layer(2, 1);
+        let _first = layer.shared.admit(true, false).expect("admitted");
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        assert!(layer.shared.admit(true, false).is_err());
+                    }
+                });
+            }
+            let refused = (0..20_000).filter(|_| layer.shared.admit(false, false).is_err()).count();
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -38,7 +38,8 @@ impl DeadlineLayer {
     }
 
     fn timeout(&self, call: &Call, headers: &HeaderMap) -> Option<Duration> {
-        let asked = headers.get(TIMEOUT_HEADER).and_then(|value| parse(value.as_bytes()));
+        static NAME: HeaderName = HeaderName::from_static(TIMEOUT_HEADER);
+        let asked = headers.get(&NAME).and_then(|value| parse(value.as_bytes()));
         if call.method().streaming.answers_with_stream() {
             return asked;
         }
@@ -112,14 +113,12 @@ pub(crate) fn exceeded() -> Failure {
     Failure::new(Kind::DeadlineExceeded, "the call's time is up")
 }
 
-pin_project! {
-    /// A deadline whose timer is armed only when there is something to wait for.
-    #[derive(Debug)]
-    struct Timer {
-        at: Option<Instant>,
-        #[pin]
-        sleep: Option<Sleep>,
-    }
+/// A deadline whose timer is armed only when there is something to wait for.
+#[derive(Debug)]
+struct Timer {
+    at: Option<Instant>,
+    // Boxed: every call and every answer moves through the layers, and few have to wait.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
@@ -127,16 +126,9 @@ impl Timer {
         Self { at, sleep: None }
     }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let Some(at) = *this.at else { return Poll::Pending };
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep_until(at)));
-        }
-        match this.sleep.as_pin_mut() {
-            Some(sleep) => sleep.poll(cx),
-            None => Poll::Pending,
-        }
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else { return Poll::Pending };
+        self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at))).as_mut().poll(cx)
     }
 }
 
@@ -146,7 +138,6 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        #[pin]
         timer: Timer,
     }
 }
@@ -182,7 +173,6 @@ pin_project! {
     pub struct DeadlineBody<B> {
         #[pin]
         inner: Option<B>,
-        #[pin]
         timer: Timer,
     }
 }

@@ -3,6 +3,8 @@
 
 use std::{
     cell::RefCell,
+    io::Write as _,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -46,6 +48,23 @@ impl LoggingLayer {
         let shared = Shared { methods, log, sample: sample.max(1), succeeded: AtomicU32::new(0) };
         Self { shared: Arc::new(shared) }
     }
+
+    /// Writes the line of a call that ended.
+    pub(super) fn log(&self, call: &Call, code: Code) {
+        let Some(log) = &self.shared.log else { return };
+        if code == Code::Ok
+            && self.shared.sample > 1
+            && !self.shared.succeeded.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.shared.sample)
+        {
+            return;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.line.clear();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            scratch.write(call, code, now, call.took());
+            log.append(&scratch.line);
+        });
+    }
 }
 
 impl<S> Layer<S> for LoggingLayer {
@@ -79,7 +98,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::enter(&mut request, &self.shared.methods);
-        let line = Line { call, shared: Arc::clone(&self.shared) };
+        let line = Line { call, layer: LoggingLayer { shared: Arc::clone(&self.shared) } };
         ResponseFuture::new(self.inner.call(request), line)
     }
 }
@@ -88,24 +107,12 @@ where
 #[derive(Debug)]
 pub struct Line {
     call: Arc<Call>,
-    shared: Arc<Shared>,
+    layer: LoggingLayer,
 }
 
 impl Observer for Line {
     fn ended(&mut self, code: Code) {
-        let Some(log) = &self.shared.log else { return };
-        if code == Code::Ok
-            && self.shared.sample > 1
-            && !self.shared.succeeded.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.shared.sample)
-        {
-            return;
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.line.clear();
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            scratch.write(&self.call, code, now, self.call.started().elapsed());
-            log.append(&scratch.line);
-        });
+        self.layer.log(&self.call, code);
     }
 }
 
@@ -113,12 +120,30 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// The line being written, and the last second's date.
+/// The line being written, and what the next one most likely repeats.
 #[derive(Default)]
 struct Scratch {
     line: Vec<u8>,
     second: u64,
     date: String,
+    peer: Peer,
+}
+
+/// The last peer's address as text, in which there is nothing to escape.
+#[derive(Default)]
+struct Peer {
+    address: Option<SocketAddr>,
+    text: String,
+}
+
+impl Peer {
+    fn text(&mut self, address: SocketAddr) -> &str {
+        if self.address != Some(address) {
+            self.address = Some(address);
+            self.text = address.to_string();
+        }
+        &self.text
+    }
 }
 
 impl Scratch {
@@ -136,9 +161,10 @@ impl Scratch {
         line.extend_from_slice(level(code).as_bytes());
         line.extend_from_slice(b"\",\"event\":\"grpc_request_completed\",\"method\":");
         json_string(line, call.path());
-        line.extend_from_slice(b",\"correlation_id\":");
-        json_string(line, call.request_id());
-        line.extend_from_slice(b",\"duration_ms\":");
+        // An id with something to escape is not taken.
+        line.extend_from_slice(b",\"correlation_id\":\"");
+        line.extend_from_slice(call.request_id().as_bytes());
+        line.extend_from_slice(b"\",\"duration_ms\":");
         let micros = took.as_micros();
         line.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
         line.push(b'.');
@@ -147,16 +173,17 @@ impl Scratch {
         line.extend_from_slice(codes::name(code).as_bytes());
         line.push(b'"');
         if let Some(peer) = call.peer() {
-            line.extend_from_slice(b",\"peer\":");
-            // An address has nothing to escape.
-            line.extend_from_slice(format!("\"{peer}\"").as_bytes());
+            line.extend_from_slice(b",\"peer\":\"");
+            line.extend_from_slice(self.peer.text(peer).as_bytes());
+            line.push(b'"');
         }
         if let Some(principal) = call.principal() {
             line.extend_from_slice(b",\"principal\":");
             json_string(line, principal.subject());
         }
         if let Some(trace) = call.trace() {
-            line.extend_from_slice(format!(",\"trace_id\":\"{:032x}\"", trace.trace_id).as_bytes());
+            // Writing into memory cannot fail.
+            let _ = write!(line, ",\"trace_id\":\"{:032x}\"", trace.trace_id);
         }
         line.extend_from_slice(b"}\n");
     }
@@ -170,9 +197,17 @@ fn level(code: Code) -> &'static str {
     }
 }
 
-/// Serialising text into memory cannot fail, so there is no error to report.
 fn json_string(line: &mut Vec<u8>, text: &str) {
-    let _ = serde_json::to_writer(line, text);
+    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    // Without an early end, so that many bytes are looked at in one step.
+    if text.bytes().fold(false, |any, byte| any | special(byte)) {
+        // Serialising text into memory cannot fail, so there is no error to report.
+        let _ = serde_json::to_writer(line, text);
+        return;
+    }
+    line.push(b'"');
+    line.extend_from_slice(text.as_bytes());
+    line.push(b'"');
 }
 
 fn three_digits(line: &mut Vec<u8>, number: u32) {

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -95,6 +96,20 @@ impl Series {
         series
     }
 
+    /// Counts a call that begins, and its messages from now on.
+    pub(crate) fn begin<B>(&self, request: Request<B>) -> Request<ReceivedBody<B>> {
+        self.started.increment(1);
+        self.in_flight.increment(1.0);
+        request.map(|inner| ReceivedBody::new(inner, self.received.clone()))
+    }
+
+    /// Counts its end.
+    pub(crate) fn end(&self, code: Code, took: Duration) {
+        self.in_flight.decrement(1.0);
+        self.handled[code as usize].increment(1);
+        self.seconds.record(took.as_secs_f64());
+    }
+
     fn touch(&self) {
         for counter in [&self.started, &self.received, &self.sent].into_iter().chain(&self.handled) {
             counter.increment(0);
@@ -125,6 +140,11 @@ pub struct MetricsLayer {
 }
 
 impl MetricsLayer {
+    /// The series of this call's method.
+    pub(super) fn series(&self, call: &Call) -> &Series {
+        &self.series[call.method_id().index()]
+    }
+
     /// Registers every series of every method with the process's recorder, which has to be installed before.
     pub fn new(methods: Arc<Methods>) -> Self {
         describe();
@@ -165,12 +185,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::enter(&mut request, &self.methods);
-        let series = &self.series[call.method_id().index()];
-        series.started.increment(1);
-        series.in_flight.increment(1.0);
-        let received = series.received.clone();
+        let request = self.series[call.method_id().index()].begin(request);
         let running = Running { call, series: Arc::clone(&self.series), sent: FrameReader::default() };
-        let request = request.map(|inner| ReceivedBody::new(inner, received));
         ResponseFuture::new(self.inner.call(request), running)
     }
 }
@@ -185,15 +201,11 @@ pub struct Running {
 
 impl Observer for Running {
     fn sent(&mut self, chunk: &[u8]) {
-        let sent = &self.series[self.call.method_id().index()].sent;
-        self.sent.read(chunk, |_| sent.increment(1));
+        self.sent.count(chunk, &self.series[self.call.method_id().index()].sent);
     }
 
     fn ended(&mut self, code: Code) {
-        let series = &self.series[self.call.method_id().index()];
-        series.in_flight.decrement(1.0);
-        series.handled[code as usize].increment(1);
-        series.seconds.record(self.call.started().elapsed().as_secs_f64());
+        self.series[self.call.method_id().index()].end(code, self.call.took());
     }
 }
 
@@ -227,7 +239,7 @@ impl<B: Body<Data = Bytes>> Body for ReceivedBody<B> {
         if let Some(Ok(frame)) = &frame
             && let Some(chunk) = frame.data_ref()
         {
-            this.frames.read(chunk, |_| this.received.increment(1));
+            this.frames.count(chunk, this.received);
         }
         Poll::Ready(frame)
     }

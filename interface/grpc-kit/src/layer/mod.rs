@@ -7,6 +7,7 @@
 //! | [`metrics`] | counts and times calls |
 //! | [`tracing`] | a span per call |
 //! | [`logging`] | a line per call |
+//! | [`observe`] | the three above at once, for the price of one |
 //! | [`admission`] | bounds what runs at once, sheds the rest |
 //! | [`deadline`] | ends what takes too long |
 //! | [`auth`] | finds out who calls and whether they may |
@@ -22,6 +23,7 @@ pub mod error;
 pub mod logging;
 pub mod message_limit;
 pub mod metrics;
+pub mod observe;
 pub mod rate_limit;
 pub mod request_id;
 pub mod tracing;

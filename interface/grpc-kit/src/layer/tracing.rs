@@ -2,15 +2,12 @@
 
 use std::{
     fmt,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
 use tonic::Code;
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
@@ -19,7 +16,7 @@ use crate::{
     call::Call,
     failure::Failure,
     methods::Methods,
-    observe::{self, ObservedBody, Observer},
+    observe::{ObservedBody, Observer, ResponseFuture},
     trace_context::{SpanLink, TraceContext},
 };
 
@@ -64,7 +61,8 @@ pub struct Tracing<S> {
 
 impl TracingLayer {
     /// The fields are set at creation but for the outcome: recording later is what formatters pay most for.
-    fn span(&self, call: &Call, remote: Option<TraceContext>) -> Span {
+    pub(super) fn begin(&self, call: &Call, headers: &HeaderMap) -> Outcome {
+        let remote = TraceContext::from_headers(headers);
         let method = call.method();
         let span = tracing::info_span!(
             target: SPAN_TARGET,
@@ -85,7 +83,7 @@ impl TracingLayer {
         if let Some(context) = context {
             call.set_trace(context);
         }
-        span
+        Outcome(span)
     }
 }
 
@@ -95,9 +93,9 @@ where
     S::Error: Into<Failure>,
     RB: Body,
 {
-    type Response = Response<TracedBody<RB>>;
+    type Response = Response<ObservedBody<RB, Outcome>>;
     type Error = Failure;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, Outcome>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -105,9 +103,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::enter(&mut request, &self.layer.methods);
-        let span = self.layer.span(&call, TraceContext::from_headers(request.headers()));
-        let future = span.in_scope(|| self.inner.call(request));
-        ResponseFuture { inner: observe::ResponseFuture::new(future, Outcome(span.clone())), span }
+        let outcome = self.layer.begin(&call, request.headers());
+        let future = outcome.in_scope(|| self.inner.call(request));
+        ResponseFuture::new(future, outcome)
     }
 }
 
@@ -115,7 +113,18 @@ where
 #[derive(Debug)]
 pub struct Outcome(Span);
 
+impl Outcome {
+    /// Runs the first step of the call inside of the span.
+    pub(super) fn in_scope<T>(&self, step: impl FnOnce() -> T) -> T {
+        self.0.in_scope(step)
+    }
+}
+
 impl Observer for Outcome {
+    fn span(&self) -> Option<&Span> {
+        Some(&self.0)
+    }
+
     fn ended(&mut self, code: Code) {
         if self.0.is_disabled() {
             return;
@@ -140,70 +149,11 @@ fn is_servers_fault(code: Code) -> bool {
     )
 }
 
-pin_project! {
-    /// Polls the call inside its span.
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        inner: observe::ResponseFuture<F, Outcome>,
-        span: Span,
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body,
-    E: Into<Failure>,
-{
-    type Output = Result<Response<TracedBody<B>>, Failure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let entered = this.span.enter();
-        let response = ready!(this.inner.poll(cx))?;
-        drop(entered);
-        let span = this.span.clone();
-        Poll::Ready(Ok(response.map(|inner| TracedBody { inner, span })))
-    }
-}
-
-pin_project! {
-    /// Polls the answer's body inside the call's span.
-    #[derive(Debug)]
-    pub struct TracedBody<B> {
-        #[pin]
-        inner: ObservedBody<B, Outcome>,
-        span: Span,
-    }
-}
-
-impl<B: Body<Data = Bytes, Error: 'static>> Body for TracedBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let _entered = this.span.enter();
-        this.inner.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{convert::Infallible, sync::Mutex};
 
+    use bytes::Bytes;
     use http_body_util::Empty as NoBody;
     use tower::{ServiceExt as _, service_fn};
     use tracing::{field::Visit, span};

@@ -25,7 +25,10 @@ use super::{
     router::{Router, service_of},
     stack::{OperationsStack, Stack},
 };
-use crate::{call::Connection, health};
+use crate::{
+    call::{Call, Connection},
+    health,
+};
 
 /// Everything a connection serves: the registered services behind their stack, health and reflection beside it.
 #[derive(Clone, Debug)]
@@ -68,7 +71,7 @@ impl hyper::service::Service<Request<Incoming>> for PerConnection {
     type Future = EntryFuture;
 
     fn call(&self, mut request: Request<Incoming>) -> EntryFuture {
-        request.extensions_mut().insert(Arc::clone(&self.connection));
+        Call::open(&mut request, Arc::clone(&self.connection));
         let mut entry = self.entry.borrow_mut();
         if is_operations(request.uri().path()) {
             EntryFuture::Operations { call: entry.operations.call(request) }

@@ -18,6 +18,7 @@ use crate::{
     call::Connection,
     drain::{Draining, Shutdown},
     health::HealthReporter,
+    methods::Methods,
     tls::{ServerTls, spiffe_id},
 };
 
@@ -28,8 +29,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     entry: Entry,
+    methods: Arc<Methods>,
     transport: Transport,
     upkeep: Upkeep,
+    enabled: bool,
     address: SocketAddr,
     drain: Duration,
     max_connections: usize,
@@ -70,7 +73,7 @@ pub struct Drained {
 
 impl Server {
     pub(super) fn new(
-        entry: Entry,
+        (entry, methods): (Entry, Arc<Methods>),
         transport: Transport,
         upkeep: Upkeep,
         config: &Config,
@@ -79,7 +82,8 @@ impl Server {
     ) -> Self {
         let drain = Duration::from_millis(config.shutdown.drain_ms);
         let max_connections = config.limits.max_connections;
-        Self { entry, transport, upkeep, address, drain, max_connections, health }
+        let enabled = config.enabled;
+        Self { entry, methods, transport, upkeep, enabled, address, drain, max_connections, health }
     }
 
     /// The configured address.
@@ -92,11 +96,16 @@ impl Server {
         self.health.clone()
     }
 
-    /// Listens on the configured address, then [serves](Self::serve).
+    /// Listens on the configured address, then [serves](Self::serve). A server that is not ENABLED opens no socket and
+    /// only waits for the shutdown.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind_and_serve(self, shutdown: &Shutdown) -> std::io::Result<Drained> {
+        if !self.enabled {
+            shutdown.draining().draining().await;
+            return Ok(Drained { cut_off: 0 });
+        }
         let listener = TcpListener::bind(self.address).await?;
         Ok(self.serve(listener, shutdown).await)
     }
@@ -164,7 +173,7 @@ impl Server {
             return self.spawn(connections, stream, peer, shutdown);
         };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
-        let draining = shutdown.draining();
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
         connections.spawn(async move {
             let mut drained = draining.clone();
             let stream = tokio::select! {
@@ -174,7 +183,7 @@ impl Server {
             let Some(stream) = stream else { return };
             let id = spiffe_id(stream.get_ref().1.peer_certificates());
             let identity = id.map(Principal::of_certificate);
-            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity })).await;
+            transport.serve(stream, entry, Arc::new(Connection { peer, draining, identity, methods })).await;
         });
     }
 
@@ -185,7 +194,8 @@ impl Server {
         peer: Option<SocketAddr>,
         shutdown: &Shutdown,
     ) {
-        let connection = Arc::new(Connection { peer, draining: shutdown.draining(), identity: None });
+        let (draining, methods) = (shutdown.draining(), Arc::clone(&self.methods));
+        let connection = Arc::new(Connection { peer, draining, identity: None, methods });
         connections.spawn(self.transport.clone().serve(io, self.entry.clone(), connection));
     }
 

@@ -14,21 +14,21 @@ use crate::{
         catch_panic::{CatchPanic, CatchPanicLayer},
         deadline::{Deadline, DeadlineLayer},
         error::{Error, ErrorLayer},
-        logging::{Logging, LoggingLayer},
+        logging::LoggingLayer,
         message_limit::{MessageLimit, MessageLimitLayer},
         metrics::{Metrics, MetricsLayer},
+        observe::{Observe, ObserveLayer},
         rate_limit::{RateLimit, RateLimitLayer},
         request_id::{RequestId, RequestIdLayer},
-        tracing::{Tracing, TracingLayer},
+        tracing::TracingLayer,
     },
     methods::Methods,
     trace_context::SpanLink,
 };
 
 /// The servicer's layers. The type is the order, outermost first.
-pub type Stack<S> = RequestId<
-    Error<Metrics<Tracing<Logging<Admission<Deadline<Auth<RateLimit<CatchPanic<MessageLimit<S>>>>>>>>>>,
->;
+pub type Stack<S> =
+    RequestId<Error<Observe<Admission<Deadline<Auth<RateLimit<CatchPanic<MessageLimit<S>>>>>>>>>;
 
 /// The layers of health and reflection: seen, but never refused.
 pub type OperationsStack<S> = RequestId<Error<Metrics<CatchPanic<MessageLimit<S>>>>>;
@@ -71,12 +71,18 @@ pub fn stack<S>(
         .layer(RequestIdLayer::new(methods()))
         // Above all that refuses, so that every refusal is rendered; below the id, which it writes into the status.
         .layer(ErrorLayer::new(methods()))
-        // Above all that refuses, so that refusals are counted; below the rendering, so that it sees their kind.
-        .layer(metrics)
-        // Above the logging, so that the line is written inside the span; below the metrics, whose time it is part of.
-        .layer(TracingLayer::new(methods(), parts.span_link))
-        // Above admission and auth: a refused call is logged like any other.
-        .layer(LoggingLayer::new(methods(), parts.access_log, config.logging.success_sample))
+        // Three that look, at the price of one.
+        .layer(ObserveLayer::new(
+            methods(),
+            (
+                // Above all that refuses, so that refusals are counted; below the rendering, so that it sees their kind.
+                metrics,
+                // Above the logging, which writes the trace's id; below the metrics, whose time it is part of.
+                TracingLayer::new(methods(), parts.span_link),
+                // Above admission and auth: a refused call is logged like any other.
+                LoggingLayer::new(methods(), parts.access_log, config.logging.success_sample),
+            ),
+        ))
         // Before anything that costs: a full server sheds at the price of one atomic. Sheds outside, limits inside.
         .layer(AdmissionLayer::new(methods(), limit, low_limit, low_methods))
         // Inside admission, so that a call whose time is up gives its place back; around all work, token checks included.
@@ -116,20 +122,23 @@ pub fn operations_stack<S>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::observe::Observers;
 
     /// The layers of a stack type, outermost first.
     fn order<T>() -> Vec<&'static str> {
         let name = std::any::type_name::<T>();
-        name.split('<').map(|part| part.rsplit("::").next().unwrap_or(part)).collect()
+        let parts = name.split(['<', ',']).map(|part| part.trim_matches(['(', ')', '>', ' ']));
+        parts.map(|part| part.rsplit("::").next().unwrap_or(part)).collect()
     }
 
     #[test]
     fn the_order_is_the_documented_one() {
         #[rustfmt::skip]
         let documented = [
-            "RequestId", "Error", "Metrics", "Tracing", "Logging", "Admission", "Deadline", "Auth", "RateLimit",
-            "CatchPanic", "MessageLimit",
+            "RequestId", "Error", "Observe", "Admission", "Deadline", "Auth", "RateLimit", "CatchPanic",
+            "MessageLimit",
         ];
+        assert_eq!(order::<Observers>(), ["MetricsLayer", "TracingLayer", "LoggingLayer"]);
         let order = order::<Stack<()>>();
         assert_eq!(order[..documented.len()], documented);
         assert_eq!(order.len(), documented.len() + 1);

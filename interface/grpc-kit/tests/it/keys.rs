@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use hive_grpc_kit::{server::config::Environment, testing::Channel};
@@ -17,7 +18,10 @@ use tokio::{
 };
 use tonic::{Code, Request, Status};
 
-use crate::servicer::{EchoClient, Running, ask, builder};
+use crate::{
+    servicer::{EchoClient, Running, ask, builder},
+    until,
+};
 
 /// Whoever publishes a key set, over plain HTTP.
 struct Publisher {
@@ -89,6 +93,44 @@ async fn a_key_that_was_published_meanwhile_is_fetched_once() {
         assert_eq!(call(&channel, "xxxx").await.expect_err("unknown").code(), Code::Unauthenticated);
     }
     assert_eq!(publisher.asked.load(Ordering::SeqCst), 1);
+    running.end().await;
+}
+
+/// Moves the clock of the runtime, and of it alone.
+async fn later(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn keys_are_rotated_while_the_server_serves() {
+    let publisher = Publisher::start(set(&["aaaa"])).await;
+    let running = publisher.server().await;
+    let channel = running.channel().await;
+    call(&channel, "aaaa").await.expect("the old key");
+    // The new key is published beside the old one: the first token by it makes the server ask, not sooner than allowed.
+    publisher.publish(set(&["aaaa", "bbbb"]));
+    assert_eq!(call(&channel, "bbbb").await.expect_err("too soon").code(), Code::Unauthenticated);
+    later(11).await;
+    assert_eq!(call(&channel, "bbbb").await.expect("fetched"), "user of bbbb");
+    call(&channel, "aaaa").await.expect("still the old key");
+    // Whoever publishes is away: what is known stays.
+    publisher.publish(Value::Null);
+    let asked = publisher.asked.load(Ordering::SeqCst);
+    later(301).await;
+    until(|| publisher.asked.load(Ordering::SeqCst) > asked).await;
+    call(&channel, "bbbb").await.expect("still known");
+    // The old key is withdrawn: after the next fetch, which nobody asks for, it is nobody's.
+    publisher.publish(set(&["bbbb"]));
+    let withdrawn = async {
+        while call(&channel, "aaaa").await.is_ok() {
+            later(301).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3600), withdrawn).await.expect("within the time");
+    assert_eq!(call(&channel, "aaaa").await.expect_err("withdrawn").code(), Code::Unauthenticated);
+    call(&channel, "bbbb").await.expect("the new key");
     running.end().await;
 }
 

@@ -81,7 +81,7 @@ async fn the_second_step_does_not_wait() {
 
 #[tokio::test]
 async fn an_aged_connection_is_closed_without_losing_its_call() {
-    let running = Running::start(json!({"connection": {"max_age_ms": 20}})).await;
+    let running = Running::start(json!({"connection": {"max_age_ms": 500}})).await;
     let channel = running.channel().await;
     let mut client = crate::servicer::EchoClient::new(channel.clone());
     let call = tokio::spawn(async move { client.unary(ask("wait")).await });

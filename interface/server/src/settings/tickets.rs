@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use hive_grpc_kit::settings::value::{optional, port, whole};
 use hive_sql::Server;
 use serde::Deserialize;
 
 use super::database::{DatabaseUrl, Password, url};
-use super::fields::{optional, port, whole};
 
 /// The name of the database where nothing else is said.
 const DATABASE: &str = "neural_hive_tickets";

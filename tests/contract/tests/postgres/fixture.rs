@@ -73,7 +73,9 @@ impl PostgresFixture {
     /// Little is kept in memory, so that the other way is taken often.
     pub(crate) fn config(&self) -> Config {
         let server = Server::from_url(&self.url()).unwrap();
-        Config { hot_tickets: 16, patience: self.patience, ..Config::postgres(server) }
+        // Calls fail fast when the server is away; here it is only busy.
+        let acquire = Duration::from_secs(60);
+        Config { hot_tickets: 16, patience: self.patience, acquire, ..Config::postgres(server) }
     }
 
     /// A connection beside the store.

@@ -122,6 +122,19 @@ fn a_ticket_token_changes_its_ticket_and_nothing_else() {
     let body: Value = serde_json::from_str(&body).expect("a problem");
     assert_eq!((status, &body["code"]), (403, &json!("TICKET_SCOPE")));
     assert_eq!(patch("t-1", Some(&token)).0, 200);
+    // To undo its own work is a change of its own ticket: workers begin it when they fail half way.
+    let undo = |ticket: &str, token: &str| {
+        let asked = json!({"original_ticket_id": ticket, "reason": "half done"});
+        up.send("POST", "/api/v1/tickets/compensation", Some(token), Some(&asked))
+    };
+    let read_only = hive_it::token(SECRET, &json!({"ticket_id": "t-1", "scopes": ["ticket:read"]}));
+    assert_eq!(undo("t-2", &token).0, 403);
+    assert_eq!(undo("t-1", &read_only).0, 403);
+    let (status, body) = undo("t-1", &token);
+    let body: Value = serde_json::from_str(&body).expect("the undo");
+    assert_eq!((status, &body["original_ticket_id"]), (200, &json!("t-1")), "{body}");
+    let undoing = body["ticket_id"].as_str().expect("its id");
+    assert_eq!(patch(undoing, Some(&token)).0, 403, "the undo is another ticket");
     assert_eq!(up.send("GET", "/api/v1/tickets/t-2", Some(&service_token()), None).0, 200);
     assert_eq!(up.get("/health").0, 200, "probes need no token");
     let _ = up.end().exits_with(0);

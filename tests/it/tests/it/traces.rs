@@ -63,6 +63,7 @@ fn a_plan_is_one_trace_down_to_the_work_of_the_agents() {
         ("orchestrator.generate_tickets", "orchestration_workflow.run", "orchestrator-dynamic"),
         ("grpc.CreateTicket", "orchestrator.generate_tickets", "orchestrator-dynamic"),
         ("postgres.insert", "grpc.CreateTicket", "execution-ticket-service"),
+        ("orchestrator.allocate_resources", "orchestration_workflow.run", "orchestrator-dynamic"),
         ("orchestrator.publish_tickets", "orchestration_workflow.run", "orchestrator-dynamic"),
         ("orchestrator.consolidate_results", "orchestration_workflow.run", "orchestrator-dynamic"),
     ] {
@@ -75,7 +76,14 @@ fn a_plan_is_one_trace_down_to_the_work_of_the_agents() {
     assert!(work.iter().all(|span| span.service == "hive-agent" && parent(span) == submit.name));
     // A search for agents is the registry's, and belongs to the flow that needed it.
     let search = named("discover_agents")[0];
-    assert_eq!((search.service.as_str(), parent(search)), ("service-registry", "orchestration_workflow.run"));
+    assert_eq!(
+        (search.service.as_str(), parent(search)),
+        ("service-registry", "orchestrator.allocate_resources")
+    );
+    let matched = named("match_agents")[0];
+    assert_eq!((matched.service.as_str(), parent(matched)), ("service-registry", "discover_agents"));
+    assert_eq!(matched.attribute("neural.hive.capability.required"), Some("compute"));
+    assert_eq!(matched.attribute("neural.hive.agents.matched"), Some("4"));
     // What was not asked under the trace is another one.
     assert!(spans.iter().any(|span| span.trace_id != TRACE && span.name == "GET /api/v1/tickets"));
 }
