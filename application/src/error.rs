@@ -17,6 +17,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// The thing is not in a state that allows the request.
     FailedPrecondition,
+    /// What the caller asks to go on from is not kept any more.
+    OutOfRange,
     /// Somebody else changed the thing at the same time; trying again may help.
     Aborted,
     /// The caller may not do this.
@@ -127,6 +129,7 @@ impl Error {
             | ErrorKind::NotFound
             | ErrorKind::AlreadyExists
             | ErrorKind::FailedPrecondition
+            | ErrorKind::OutOfRange
             | ErrorKind::PermissionDenied
             | ErrorKind::Internal => false,
         }

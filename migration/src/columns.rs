@@ -30,9 +30,29 @@ pub(crate) async fn outbox_base(manager: &SchemaManager<'_>) -> Result<(), DbErr
         .col(text_null("origin"))
         .take();
     manager.create_table(table).await?;
+    one_row(manager, "outbox_base", "base").await
+}
+
+/// How far records were taken out of an outbox.
+pub(crate) async fn outbox_floor(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let table = Table::create()
+        .table("outbox_floor")
+        .col(ColumnDef::new("id").integer().not_null().primary_key())
+        .col(bigint("pruned"))
+        .take();
+    manager.create_table(table).await?;
+    one_row(manager, "outbox_floor", "pruned").await
+}
+
+/// The only row of a table, with a number that is 0 at first.
+async fn one_row(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    number: &'static str,
+) -> Result<(), DbErr> {
     let zero = Query::insert()
-        .into_table("outbox_base")
-        .columns(["id", "base"])
+        .into_table(table)
+        .columns(["id", number])
         .values([Expr::val(0), Expr::val(0_i64)])
         .map_err(|error| DbErr::Custom(error.to_string()))?
         .take();

@@ -1,5 +1,5 @@
 //! `cargo xtask bench instructions`: counts what each layer of the gRPC kit's server stack costs, and writes it into
-//! `docs/grpc-kit.md`. `cargo xtask test` counts again and fails when a layer became dearer than that page says.
+//! `docs/reference/grpc-kit-costs.md`. `cargo xtask test` counts again and fails when a layer became dearer than that page says.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::workspace::{self, cargo};
 
-const PAGE: &str = "docs/grpc-kit.md";
+const PAGE: &str = "docs/reference/grpc-kit-costs.md";
 const BEGIN: &str = "<!-- begin: cargo xtask bench instructions -->\n";
 const END: &str = "<!-- end -->";
 

@@ -2,12 +2,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool speaks on the terminal")]
 
 mod bench;
-mod dependencies;
 mod instructions;
 mod postgres;
 mod step;
 mod test;
 mod workspace;
+mod written;
 
 use std::env;
 use std::process::ExitCode;
@@ -18,9 +18,10 @@ usage: cargo xtask <command>
   test          every check a change must pass, cheapest first; what CI runs
   bench [name]  the numbers the project promises, release build, one run; a name picks some
   bench instructions
-                what each layer of the gRPC kit costs; writes docs/grpc-kit.md
-  instructions  whether a layer costs more than docs/grpc-kit.md says
+                what each layer of the gRPC kit costs; writes docs/reference/grpc-kit-costs.md
+  instructions  whether a layer costs more than docs/reference/grpc-kit-costs.md says
   dependencies  rewrite the list of direct dependencies the architecture test compares
+  reference     rewrite the reference page of the gRPC kit's settings
   help          this text";
 
 /// The exit code of wrong usage, as in BSD's sysexits.
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
         ["bench", "instructions"] => instructions::write(),
         ["instructions"] => instructions::check(),
         ["bench", names @ ..] => bench::run(names),
-        ["dependencies"] => dependencies::run(),
+        ["dependencies"] => written::run(&written::DEPENDENCIES),
+        ["reference"] => written::run(&written::REFERENCE),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use hive_domain::orchestration::allocation::{Allocation, Choice};
 use hive_domain::orchestration::flow::{Flow, FlowEntry, Ready};
 use hive_domain::time::Timestamp;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
+use super::SPAN_TARGET;
 use super::agent_pool::AgentPool;
 use crate::error::{Error, chain};
 
@@ -24,9 +27,13 @@ pub(super) struct Allocated {
 pub(super) async fn execute(flow: &mut Flow, pool: &AgentPool, now: Timestamp) -> Result<Allocated, Error> {
     let mut found = Allocated::default();
     let mut busy = BTreeSet::new();
+    let mut span = Span::none();
     while pool.has_room() {
         let Some(ready) = flow.next_ready(&busy) else { break };
-        match pool.allocate(&ready.ticket_id, &ready.content).await {
+        if span.is_none() {
+            span = tracing::info_span!(target: SPAN_TARGET, "orchestrator.allocate_resources", allocated = Empty);
+        }
+        match pool.allocate(&ready.ticket_id, &ready.content).instrument(span.clone()).await {
             Ok(Choice::Chosen(allocation)) => found.orders.push((ready, allocation)),
             Ok(Choice::Busy) => {
                 flow.put_back(&ready, now);
@@ -42,5 +49,6 @@ pub(super) async fn execute(flow: &mut Flow, pool: &AgentPool, now: Timestamp) -
             Err(error) => return Err(error),
         }
     }
+    span.record("allocated", found.orders.len());
     Ok(found)
 }

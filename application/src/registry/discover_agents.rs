@@ -62,23 +62,34 @@ impl DiscoverAgents {
     ) -> Result<Vec<RankedAgent>, Error> {
         let filter = AgentFilter::parse(&command.filters)?;
         let required = Capabilities::parse("capabilities", command.capabilities)?;
+        let span = tracing::info_span!(
+            target: SPAN_TARGET,
+            "match_agents",
+            neural.hive.capability.required = required.iter().collect::<Vec<_>>().join(","),
+            neural.hive.agents.matched = Empty,
+        );
         let query = AgentQuery::new(filter, required, command.max_results)?;
         let AgentWriter { repository, clock, observer, terms, .. } = &self.writer;
         let now = clock.now();
-        let (mut best, mut evaluated) = (Vec::new(), 0);
-        let mut page = AgentListQuery::for_filter(query.filter());
-        loop {
-            let found = repository.list(&page).await?;
-            evaluated += found.len();
-            let fits = found.iter().filter_map(|a| query.consider(a, PheromoneCounts::default(), terms, now));
-            best.extend(fits);
-            // Cut at every page, so that memory does not grow with the number of agents.
-            best = query.shortlist(best);
-            match found.last() {
-                Some(last) if found.len() >= page.limit => page.after = Some(last.id().clone()),
-                _ => break,
+        let matching = async {
+            let (mut best, mut evaluated) = (Vec::new(), 0);
+            let mut page = AgentListQuery::for_filter(query.filter());
+            loop {
+                let found = repository.list(&page).await?;
+                evaluated += found.len();
+                let fits =
+                    found.iter().filter_map(|a| query.consider(a, PheromoneCounts::default(), terms, now));
+                best.extend(fits);
+                // Cut at every page, so that memory does not grow with the number of agents.
+                best = query.shortlist(best);
+                match found.last() {
+                    Some(last) if found.len() >= page.limit => page.after = Some(last.id().clone()),
+                    _ => return Ok::<_, Error>((best, evaluated)),
+                }
             }
-        }
+        };
+        let (best, evaluated) = matching.instrument(span.clone()).await?;
+        span.record("neural.hive.agents.matched", best.len());
         observer.searched(&Search {
             agent_type: query.filter().agent_type,
             evaluated,

@@ -7,9 +7,10 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use hive_domain::ids::AgentId;
 use hive_domain::registry::AgentFilter;
 use hive_domain::registry::public::{AgentChange, AgentSnapshot};
+use tracing::{Instrument as _, Span};
 
-use super::Registry;
 use super::change_feed::Read;
+use super::{Registry, SPAN_TARGET};
 use crate::error::Error;
 
 /// One thing a watcher learns. The first is always a snapshot.
@@ -32,12 +33,16 @@ struct Watch {
     /// The revisions the last snapshot showed, of agents that did not change since.
     shown: HashMap<AgentId, u64>,
     wants_snapshot: bool,
+    /// Lasts as long as somebody watches.
+    span: Span,
 }
 
 pub(super) fn watch(registry: Registry) -> BoxStream<'static, Result<AgentWatch, Error>> {
-    let watch = Watch { registry, position: 0, shown: HashMap::new(), wants_snapshot: true };
+    let span = tracing::info_span!(target: SPAN_TARGET, "watch_agents");
+    let watch = Watch { registry, position: 0, shown: HashMap::new(), wants_snapshot: true, span };
     stream::try_unfold(watch, |mut watch| async move {
-        let next = watch.next().await?;
+        let span = watch.span.clone();
+        let next = watch.next().instrument(span).await?;
         Ok(Some((next, watch)))
     })
     .boxed()
@@ -175,6 +180,7 @@ mod tests {
             position: 0,
             shown: HashMap::from([(agent, 1)]),
             wants_snapshot: false,
+            span: Span::none(),
         };
         // The registration is in the feed from position 0 and in what was shown.
         assert_eq!(watch.next().now_or_never().map(Result::unwrap), None);

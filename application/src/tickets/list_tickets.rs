@@ -76,18 +76,26 @@ impl ListTickets {
     }
 }
 
+/// A filter names none of the words there are.
+fn unknown_word(field: &'static str, words: impl Iterator<Item = &'static str>) -> Error {
+    Error::invalid(field, format!("must be one of {}", words.collect::<Vec<_>>().join(", ")))
+}
+
 impl ListTicketsCommand {
     fn query(&self) -> Result<TicketQuery, Error> {
-        let word = |text: &str, field: &'static str| Error::invalid(field, format!("{text} is unknown"));
         let filter = TicketFilter {
             plan_id: id("plan_id", &self.plan_id, PlanId::parse)?,
             intent_id: id("intent_id", &self.intent_id, IntentId::parse)?,
             status: given(&self.status)
-                .map(|text| TicketStatus::parse(text).ok_or_else(|| word("status", "status")))
+                .map(|text| {
+                    let words = TicketStatus::ALL.iter().map(|status| status.as_str());
+                    TicketStatus::parse(text).ok_or_else(|| unknown_word("status", words))
+                })
                 .transpose()?,
             priority: given(&self.priority)
                 .map(|text| {
-                    Priority::parse(&text.to_ascii_uppercase()).ok_or_else(|| word("word", "priority"))
+                    let words = Priority::ALL.iter().map(|priority| priority.as_str());
+                    Priority::parse(&text.to_ascii_uppercase()).ok_or_else(|| unknown_word("priority", words))
                 })
                 .transpose()?,
             assigned_worker: id("assigned_worker", &self.assigned_worker, AgentId::parse)?,

@@ -1,22 +1,28 @@
 //! Puts the kit around the servicer and serves until SIGTERM.
 
+use std::error::Error;
+use std::process::ExitCode;
+
 use first_service::proto::{DESCRIPTOR, my_service_server::MyServiceServer};
 use first_service::servicer::Servicer;
 use hive_grpc_kit::access_log::AccessLog;
-use hive_grpc_kit::drain::Shutdown;
 use hive_grpc_kit::server::builder::ServerBuilder;
-use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::servicer;
+use hive_grpc_kit::settings::{self, Settings};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    // Wrong settings exit with 64, before any socket opens.
+    settings::exit_code(run())
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::load()?;
     let servicer = Servicer::new([("123", "a resource")]);
-    let server = ServerBuilder::new(Config::default(), Environment::Development)
-        .register(servicer!(MyServiceServer, servicer), DESCRIPTOR)
+    let servicer = servicer!(MyServiceServer, servicer, &settings.server);
+    ServerBuilder::new(settings.server, settings.environment)
+        .register(servicer, DESCRIPTOR)
         .access_log(AccessLog::to(std::io::stdout())?)
-        .build()?;
-    let shutdown = Shutdown::new();
-    tokio::spawn(shutdown.clone().advance_on_signals());
-    server.bind_and_serve(&shutdown).await?;
+        .build()?
+        .run()?;
     Ok(())
 }

@@ -12,12 +12,13 @@ use hive_grpc_kit::servicer;
 use hive_grpc_kit::testing::InMemory;
 use tonic::Code;
 
-const GUIDE: &str = include_str!("../../../docs/guides/first-service.md");
+const FIRST_SERVICE: &str = include_str!("../../../docs/guides/first-service.md");
+const ADDING_A_LAYER: &str = include_str!("../../../docs/guides/adding-a-layer.md");
 
-/// The blocks of the guide that show a file: its name is what follows the language.
-fn shown() -> Vec<(&'static str, String)> {
+/// The blocks of a guide that show a file: its name is what follows the language.
+fn shown(guide: &'static str) -> Vec<(&'static str, String)> {
     let mut blocks = Vec::new();
-    let mut lines = GUIDE.lines();
+    let mut lines = guide.lines();
     while let Some(line) = lines.next() {
         let Some(name) = line.strip_prefix("```").and_then(|line| line.split_once(" file=")) else {
             continue;
@@ -32,8 +33,8 @@ fn shown() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn every_block_of_the_guide_is_its_file() {
-    let blocks = shown();
+fn every_block_of_the_first_guide_is_its_file() {
+    let blocks = shown(FIRST_SERVICE);
     let mut names: Vec<&str> = blocks.iter().map(|(name, _)| *name).collect();
     names.sort_unstable();
     assert_eq!(
@@ -49,8 +50,7 @@ fn every_block_of_the_guide_is_its_file() {
         ]
     );
     for (name, shown) in blocks {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        let file = std::fs::read_to_string(path).expect("the guide names a file of the example");
+        let file = file(name);
         // The manifest inherits from this workspace; the guide shows what matters of it.
         if name == "Cargo.toml" {
             let wanted = |line: &&str| line.contains(" = ") && line.contains('.');
@@ -62,6 +62,28 @@ fn every_block_of_the_guide_is_its_file() {
             assert!(shown == file, "the guide shows another {name} than the example has");
         }
     }
+}
+
+/// Its blocks are parts of a file, in the file's order, and together the whole of it but for the blank lines between.
+#[test]
+fn the_blocks_of_the_guide_to_layers_make_up_their_files() {
+    let blocks = shown(ADDING_A_LAYER);
+    let mut names: Vec<&str> = blocks.iter().map(|(name, _)| *name).collect();
+    names.dedup();
+    assert_eq!(
+        names,
+        ["examples/with_layer/per_caller.rs", "examples/with_layer/main.rs", "tests/with_layer.rs"]
+    );
+    for name in names {
+        let parts = blocks.iter().filter(|(of, _)| *of == name).map(|(_, part)| part.as_str());
+        let together = parts.collect::<Vec<_>>().join("\n");
+        assert!(together == file(name), "the guide shows another {name} than the example has");
+    }
+}
+
+fn file(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).expect("the guide names a file of the example")
 }
 
 #[tokio::test]

@@ -26,11 +26,17 @@ pub struct Config {
     pub hot_tickets: usize,
     /// Changes at the end of the ticket log that are kept in memory.
     pub log_tail: usize,
+    /// How long a statement may take before it is told by a line in the log.
+    pub slow: Duration,
+    /// How long records stay in an outbox at least.
+    pub retention: Duration,
     /// PostgreSQL only: how long the ticket log may hear of no commit before it asks the server for a sign of life.
     pub silence: Duration,
     /// PostgreSQL only: how long a reader waits who would be told less than is committed. Transactions of others, in any
     /// database of the server, hold the log up for as long as they write.
     pub patience: Duration,
+    /// PostgreSQL only: how long a call waits for a connection before it fails.
+    pub acquire: Duration,
 }
 
 /// A database.
@@ -65,8 +71,11 @@ impl Config {
             cache_kib: 8_192,
             hot_tickets: 8_192,
             log_tail: 8_192,
+            slow: Duration::from_millis(250),
+            retention: Duration::from_secs(7 * 86_400),
             silence: Duration::from_secs(30),
             patience: Duration::from_secs(1),
+            acquire: Duration::from_secs(1),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Failures of the database as errors of the use cases. SQL and paths stay in the source, for the log.
 
-use hive_application::error::{Effect, Error};
+use hive_application::error::{Effect, Error, ErrorKind};
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::postgres::PgDatabaseError;
 
@@ -20,6 +20,46 @@ pub(crate) fn read(what: &'static str, error: DbErr) -> Error {
         DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => Error::internal(error),
         other if cause(other).is_some_and(is_defect) => Error::internal(error),
         _ => Error::unavailable(what, error, Effect::None),
+    }
+}
+
+/// A database that cannot be opened. What no waiting mends is `FailedPrecondition` and says so in words of ours: what the
+/// server says names users and databases. All else is `Unavailable`.
+pub(crate) fn open(what: &'static str, error: DbErr, effect: Effect) -> Error {
+    let problem = match (cause(&error), &error) {
+        (Some(cause), _) => refusal(cause),
+        // A step that this program does not know: a newer one made it, or another context.
+        (None, DbErr::Custom(_)) => Some("its schema is not the one of this program"),
+        (None, _) => None,
+    };
+    match problem {
+        Some(problem) => {
+            let message = format!("{what} cannot be opened: {problem}");
+            Error::new(ErrorKind::FailedPrecondition, "DATABASE_REFUSED", message)
+        }
+        None => Error::unavailable(what, error, effect),
+    }
+}
+
+/// Why a server that answers will not let this program in, by what it says (its manual, appendix "Error Codes").
+fn refusal(error: &sqlx::Error) -> Option<&'static str> {
+    match error {
+        sqlx::Error::Database(error) => match error.code()?.as_ref() {
+            // invalid_authorization_specification, invalid_password
+            "28000" | "28P01" => {
+                Some("the server refuses the user, the password, or a connection like this one")
+            }
+            // invalid_catalog_name
+            "3D000" => Some("the server has no such database"),
+            // insufficient_privilege
+            "42501" => Some("the user may not do there what it takes"),
+            // invalid_schema_name: there is no schema to create anything in
+            "3F000" => Some("the database has no such schema"),
+            _ => None,
+        },
+        sqlx::Error::Tls(_) => Some("the server has no TLS, or shows a certificate that is not trusted"),
+        sqlx::Error::Configuration(_) => Some("its certificates cannot be read"),
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, select_biased};
 use hive_application::backoff::Backoff;
 use hive_application::clock::{Clock, Timer};
 use hive_application::error::{Error, ErrorKind, chain};
-use hive_application::registry::RegistryDesk;
+use hive_application::registry::{Notification, RegistryDesk};
 use hive_application::tickets::TicketDesk;
 use hive_domain::ids::{AgentId, TicketId};
 use hive_domain::registry::public::AgentTelemetry;
@@ -153,6 +153,12 @@ impl Agent {
                 Some(Some(Ok(change))) => {
                     work.away.reset();
                     self.consider(&mut work, change);
+                }
+                Some(Some(Err(error))) if error.kind() == ErrorKind::OutOfRange => {
+                    // It heard of nothing for so long. What it missed is over; what is not is kept.
+                    tracing::info!(agent.id = %self.config.agent_id, "the ticket log is followed from its oldest change");
+                    work.changes = None;
+                    work.steps.push(self.clone().follow(0).boxed());
                 }
                 Some(Some(Err(error))) if !error.is_transient() => return Err(error),
                 Some(gone) => {
@@ -317,7 +323,11 @@ impl Agent {
     async fn heartbeat(self, telemetry: AgentTelemetry) -> Result<Step, Error> {
         let AgentConfig { agent_id, epoch, .. } = &self.config;
         match self.registry.heartbeat(agent_id, *epoch, telemetry).await {
-            Ok(()) => {}
+            Ok(notifications) => {
+                for Notification { kind, message, .. } in notifications {
+                    tracing::info!(agent.id = %agent_id, kind, text = ?message, "agent {agent_id} is notified");
+                }
+            }
             Err(error) if error.is_transient() => {
                 tracing::warn!(agent.id = %agent_id, error = chain(&error), "heartbeat of agent {agent_id} lost");
             }

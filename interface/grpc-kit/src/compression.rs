@@ -1,12 +1,13 @@
 //! Compression of messages, on either side.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tonic::codec::CompressionEncoding;
+
+use crate::settings::value::word;
 
 /// How messages are sent. A side that compresses also reads both kinds, bounded by its largest message once they are
 /// unpacked; one that does not refuses compressed messages, since unpacking costs what it was spared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// As they are.
     #[default]
@@ -15,6 +16,12 @@ pub enum Compression {
     Gzip,
     /// By zstd, which is faster and packs better.
     Zstd,
+}
+
+impl<'de> Deserialize<'de> for Compression {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, &[("off", Self::Off), ("gzip", Self::Gzip), ("zstd", Self::Zstd)])
+    }
 }
 
 impl Compression {

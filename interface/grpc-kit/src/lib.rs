@@ -59,26 +59,16 @@
 //! # }
 //! ```
 //!
+//! # Settings
+//!
+//! [`settings::Settings::load`] reads every key of the kit from the environment, a file and one commented default file.
+//! With it and [`Server::run`](server::serve::Server::run), which does what the end of the example above does, `main` is
+//! five lines: `docs/guides/first-service.md`.
+//!
 //! # Adding a layer
 //!
-//! A layer is one file in [`layer`]: its settings, an `XLayer`, an `X<S>`, a future, tests. The steps:
-//!
-//! 1. `XLayer` holds what all calls share behind one `Arc`, since a stack is cloned for every connection. It takes its
-//!    settings as arguments, not as the server's configuration, so that it can be used alone.
-//! 2. `X<S>` is `Service<Request<B>>` over any `S: Service<Request<B>, Response = Response<RB>>` with
-//!    `S::Error: Into<Failure>`, and its own error is [`failure::Failure`]. `poll_ready` only asks the service below:
-//!    a layer that cannot take a call refuses it in `call`.
-//! 3. Get the call's record with [`call::Call::enter`]: the method, the clock, the principal. What is kept per method
-//!    is a vector indexed by the method's id, made in `XLayer::new`.
-//! 4. Choose the future. A layer that lets through or refuses answers [`early::Early`]; one that looks at the outcome
-//!    implements [`observe::Observer`] and wraps with [`observe::ResponseFuture`]; else write a named
-//!    `pin_project!` future. Never box: it is paid by every call.
-//! 5. What must live as long as the call moves from the future into the answer's body, since a stream runs on after
-//!    its head. Release it on drop, so that a cancelled call counts too.
-//! 6. Put it into [`server::stack`] with its reason for the place, into the `Stack` type, and into the test of the order.
-//! 7. Test it alone with `tower::service_fn`, including a dropped future, and once over a socket in `tests/it`.
-//!
-//! What refuses calls belongs below [`layer::logging`] and above [`layer::catch_panic`]; what only looks, above it.
+//! `docs/guides/adding-a-layer.md` builds one, step by step. Around one servicer it is mounted by
+//! [`layered`](server::layered::layered), around all of them in [`server::stack`].
 
 #![warn(missing_docs)]
 
@@ -97,6 +87,7 @@ pub mod layer;
 pub mod methods;
 pub mod observe;
 pub mod server;
+pub mod settings;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;

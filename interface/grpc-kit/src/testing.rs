@@ -136,6 +136,22 @@ pub fn token(subject: &str, scopes: &[&str]) -> String {
     encode(&Header::default(), &claims, &EncodingKey::from_secret(TEST_SECRET)).unwrap_or_default()
 }
 
+/// A JSON Web Key Set with the public key that verifies [`token_of`], once for each of these ids.
+pub fn key_set(ids: &[&str]) -> String {
+    const PUBLIC: &str = "9agWFHzSnO_XN-N8QTFDV-WWMPA4Ja9mJ6Heuo4Zy6k";
+    let key = |id| serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": id, "x": PUBLIC});
+    serde_json::json!({"keys": ids.iter().map(key).collect::<Vec<_>>()}).to_string()
+}
+
+/// A token that is valid for an hour and names this key of a [`key_set`]; empty if it cannot be signed.
+pub fn token_of(key_id: &str, subject: &str) -> String {
+    let claims = serde_json::json!({"sub": subject, "exp": jsonwebtoken::get_current_timestamp() + 3600});
+    let mut header = Header::new(jsonwebtoken::Algorithm::EdDSA);
+    header.kid = Some(key_id.to_owned());
+    let key = EncodingKey::from_ed_pem(include_bytes!("../tests/keys/ed25519.private.pem"));
+    key.and_then(|key| encode(&header, &claims, &key)).unwrap_or_default()
+}
+
 /// Bytes written by one side and read by a test.
 #[derive(Clone, Debug, Default)]
 pub struct SharedBuffer(Arc<Mutex<Vec<u8>>>);

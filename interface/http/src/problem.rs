@@ -34,6 +34,7 @@ fn status(kind: ErrorKind, reason: &str) -> StatusCode {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::FailedPrecondition if reason == "INVALID_TRANSITION" => StatusCode::BAD_REQUEST,
         ErrorKind::AlreadyExists | ErrorKind::FailedPrecondition | ErrorKind::Aborted => StatusCode::CONFLICT,
+        ErrorKind::OutOfRange => StatusCode::GONE,
         ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
         ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -116,6 +117,7 @@ impl From<Error> for Problem {
             | ErrorKind::NotFound
             | ErrorKind::AlreadyExists
             | ErrorKind::FailedPrecondition
+            | ErrorKind::OutOfRange
             | ErrorKind::Aborted
             | ErrorKind::PermissionDenied
             | ErrorKind::ResourceExhausted => {}

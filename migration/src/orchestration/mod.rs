@@ -2,6 +2,7 @@
 
 mod m0001_flows;
 mod m0002_orchestration_outbox;
+mod m0003_outbox_floor;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -11,6 +12,10 @@ pub struct Schema;
 
 impl MigratorTrait for Schema {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_flows::Step), Box::new(m0002_orchestration_outbox::Step)]
+        vec![
+            Box::new(m0001_flows::Step),
+            Box::new(m0002_orchestration_outbox::Step),
+            Box::new(m0003_outbox_floor::Step),
+        ]
     }
 }

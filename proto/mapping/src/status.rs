@@ -24,7 +24,7 @@ const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
 #[rustfmt::skip]
 const REASONS: &[&str] = &[
     "AGENT_ID_HELD", "ALREADY_SUPERVISED", "FLOW_NOT_OPEN", "INTERNAL", "INVALID_FIELD", "INVALID_TRANSITION",
-    "MESSAGE_TOO_LARGE", "NOT_FOUND", "NOT_YOURS", "RETRIES_EXHAUSTED", "STALE_EPOCH", "TICKET_CONTENDED", "TICKET_EXISTS",
+    "LOG_PRUNED", "MESSAGE_TOO_LARGE", "NOT_FOUND", "NOT_YOURS", "RETRIES_EXHAUSTED", "STALE_EPOCH", "TICKET_CONTENDED", "TICKET_EXISTS",
     "TICKET_NOT_ACTIVE", "TICKET_SCOPE", "TOO_MANY_AGENTS", "TOO_MANY_WATCHES", "TOO_MANY_WRITERS", "UNAVAILABLE",
 ];
 
@@ -35,6 +35,7 @@ pub const fn code(kind: ErrorKind) -> Code {
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::AlreadyExists => Code::AlreadyExists,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+        ErrorKind::OutOfRange => Code::OutOfRange,
         ErrorKind::Aborted => Code::Aborted,
         ErrorKind::PermissionDenied => Code::PermissionDenied,
         ErrorKind::ResourceExhausted => Code::ResourceExhausted,
@@ -52,6 +53,7 @@ const fn retry_after(kind: ErrorKind) -> Option<Duration> {
         | ErrorKind::NotFound
         | ErrorKind::AlreadyExists
         | ErrorKind::FailedPrecondition
+        | ErrorKind::OutOfRange
         | ErrorKind::PermissionDenied
         | ErrorKind::Internal => None,
     }
@@ -70,6 +72,7 @@ pub fn status(error: &Error) -> Status {
         | ErrorKind::NotFound
         | ErrorKind::AlreadyExists
         | ErrorKind::FailedPrecondition
+        | ErrorKind::OutOfRange
         | ErrorKind::Aborted
         | ErrorKind::PermissionDenied
         | ErrorKind::ResourceExhausted => {}
@@ -166,11 +169,12 @@ fn never_begun(status: &Status) -> bool {
 }
 
 /// The kinds that an error keeps on its way from another process.
-const KINDS: [ErrorKind; 8] = [
+const KINDS: [ErrorKind; 9] = [
     ErrorKind::InvalidArgument,
     ErrorKind::NotFound,
     ErrorKind::AlreadyExists,
     ErrorKind::FailedPrecondition,
+    ErrorKind::OutOfRange,
     ErrorKind::Aborted,
     ErrorKind::PermissionDenied,
     ErrorKind::ResourceExhausted,
@@ -184,6 +188,7 @@ const fn word(kind: ErrorKind) -> &'static str {
         ErrorKind::NotFound => "NOT_FOUND",
         ErrorKind::AlreadyExists => "ALREADY_EXISTS",
         ErrorKind::FailedPrecondition => "FAILED_PRECONDITION",
+        ErrorKind::OutOfRange => "OUT_OF_RANGE",
         ErrorKind::Aborted => "ABORTED",
         ErrorKind::PermissionDenied => "PERMISSION_DENIED",
         ErrorKind::ResourceExhausted => "RESOURCE_EXHAUSTED",
@@ -204,6 +209,7 @@ mod tests {
             Error::new(ErrorKind::FailedPrecondition, "STALE_EPOCH", "the epoch is old"),
             Error::new(ErrorKind::PermissionDenied, "AGENT_ID_HELD", "held"),
             Error::new(ErrorKind::Aborted, "TICKET_CONTENDED", "contended"),
+            Error::told(ErrorKind::OutOfRange, "LOG_PRUNED", "gone", Some("after".to_owned()), Effect::None),
             Error::new(ErrorKind::ResourceExhausted, "TOO_MANY_WRITERS", "full"),
             Error::unavailable("the ticket store", "gone", Effect::Unknown),
             Error::unavailable("the ticket store", "gone", Effect::None),
@@ -287,7 +293,7 @@ mod tests {
         }
     }
 
-    const NUMBERS: [(ErrorKind, i32); 9] = [
+    const NUMBERS: [(ErrorKind, i32); 10] = [
         (ErrorKind::InvalidArgument, 3),
         (ErrorKind::NotFound, 5),
         (ErrorKind::AlreadyExists, 6),
@@ -295,6 +301,7 @@ mod tests {
         (ErrorKind::ResourceExhausted, 8),
         (ErrorKind::FailedPrecondition, 9),
         (ErrorKind::Aborted, 10),
+        (ErrorKind::OutOfRange, 11),
         (ErrorKind::Internal, 13),
         (ErrorKind::Unavailable, 14),
     ];

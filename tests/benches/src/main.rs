@@ -1,7 +1,7 @@
 //! Measures what the project promises, on a release build, with the flush time of the disk beside it.
 //!
 //! `cargo xtask bench` builds and runs it; an argument picks the measurements whose name contains it, another one the
-//! calls of `serving` and `postgres`.
+//! calls of `serving` and `postgres`, or the engine of `million`.
 #![expect(clippy::print_stdout, reason = "the figures are for a terminal")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is worth nothing")]
 
@@ -37,7 +37,7 @@ fn main() {
                 "run" => run::measure(&mut report),
                 "start" => start::measure(&mut report),
                 "serving" => runtime.block_on(serving::measure(&mut report, "serving", None, &call)),
-                "million" => runtime.block_on(serving::at_scale(&mut report)),
+                "million" => runtime.block_on(serving::scale::measure(&mut report, &call)),
                 "writes" => runtime.block_on(writes::measure(&mut report)),
                 _ => runtime.block_on(serving::on_postgres(&mut report, &call)),
             }

@@ -7,12 +7,16 @@ use futures_util::future::BoxFuture;
 use hive_application::orchestration::{AgentDirectory, Journal, TicketGateway};
 use hive_application::registry::{AgentRepository, RegistryDesk};
 use hive_application::tickets::{TicketDesk, TicketLog, TicketRepository};
+use hive_domain::time::Timestamp;
 
 /// A ticket store.
 #[async_trait]
 pub trait TicketFixture: Send + Sync {
     /// Opens the store with what it holds; nothing at first. One at a time.
     async fn open(&self) -> OpenTickets;
+
+    /// Takes out of the log what was made before a moment, while the store is not open, and tells how much.
+    async fn prune(&self, before: Timestamp) -> u64;
 }
 
 /// An open ticket store.
@@ -30,6 +34,9 @@ pub struct OpenTickets {
 pub trait JournalFixture: Send + Sync {
     /// Opens the journal with what it holds; nothing at first. One at a time.
     async fn open(&self) -> (Arc<dyn Journal>, BoxFuture<'static, ()>);
+
+    /// Takes out of the outbox what was made before a moment, while the journal is not open, and tells how much.
+    async fn prune(&self, before: Timestamp) -> u64;
 }
 
 /// An agent store.

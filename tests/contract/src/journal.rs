@@ -199,6 +199,31 @@ pub async fn everything_survives_in_order(fixture: &impl JournalFixture) {
     close.await;
 }
 
+/// Old messages go, but for the newest; whoever asks to go on from what is gone is told.
+pub async fn old_messages_go(fixture: &impl JournalFixture) {
+    let (journal, close) = fixture.open().await;
+    const OLD: usize = 1_100;
+    for part in (0..OLD).collect::<Vec<_>>().chunks(100) {
+        journal.publish(part.iter().map(|n| message(&format!("old {n}"), "x")).collect()).await.unwrap();
+    }
+    let young = |id| OutboxMessage { at: at(5_000), ..message(id, "x") };
+    journal.publish(vec![young("a"), young("b")]).await.unwrap();
+    let offset = journal.read_messages(0, 2).await.unwrap()[1].offset;
+    close.await;
+    assert_eq!(fixture.prune(at(5_000)).await, OLD as u64);
+    assert_eq!(fixture.prune(at(5_000)).await, 0);
+    let (journal, close) = fixture.open().await;
+    assert_eq!(messages(&*journal).await, ["a", "b"]);
+    let error = journal.read_messages(offset, 10).await.unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::OutOfRange, "LOG_PRUNED"));
+    close.await;
+    assert_eq!(fixture.prune(at(6_000)).await, 1);
+    let (journal, close) = fixture.open().await;
+    journal.publish(vec![young("c")]).await.unwrap();
+    assert_eq!(messages(&*journal).await, ["b", "c"]);
+    close.await;
+}
+
 /// Stamps the suite.
 #[macro_export]
 macro_rules! journal {
@@ -209,6 +234,7 @@ macro_rules! journal {
             appends_all_or_nothing,
             an_outcome_ends_the_flow,
             a_message_is_saved_once,
+            old_messages_go,
             everything_survives_in_order,
         );
     };

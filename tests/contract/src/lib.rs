@@ -17,6 +17,7 @@ pub mod journal;
 pub mod neighbours;
 pub mod samples;
 pub mod ticket_log;
+pub mod ticket_log_pruning;
 pub mod ticket_races;
 pub mod ticket_repository;
 pub mod ticket_values;

@@ -15,9 +15,13 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tonic::{Request, Response, Status};
 use tower::ServiceExt as _;
+
+use crate::certificates::Authority;
 
 type Incoming = hyper::Request<hyper::body::Incoming>;
 
@@ -50,30 +54,40 @@ impl Span {
 #[derive(Debug, Clone)]
 pub struct Collector {
     address: SocketAddr,
+    scheme: &'static str,
     spans: Arc<Mutex<Vec<Span>>>,
 }
 
 impl Collector {
     /// Starts on a free port.
     pub async fn start() -> Self {
+        Self::accept(None).await
+    }
+
+    /// Starts on a free port and speaks TLS, with the certificate `NAME.pem` of an authority.
+    pub async fn start_tls(authority: &Authority, name: &str) -> Self {
+        Self::accept(Some(authority.acceptor(name))).await
+    }
+
+    async fn accept(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let collector = Collector { address, spans: Arc::default() };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let collector = Collector { address, scheme, spans: Arc::default() };
         let server = TraceServiceServer::new(collector.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                let answer = service_fn(move |request: Incoming| {
-                    let server = server.clone();
-                    async move {
-                        Ok::<_, Infallible>(
-                            server.oneshot(request).await.unwrap_or_else(|never| match never {}),
-                        )
+                let (server, tls) = (server.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(server, stream).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(server, stream).await;
+                            }
+                        }
                     }
                 });
-                tokio::spawn(
-                    http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer),
-                );
             }
         });
         collector
@@ -82,7 +96,7 @@ impl Collector {
     /// Where it takes them.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Those taken so far.
@@ -90,6 +104,19 @@ impl Collector {
     pub fn spans(&self) -> Vec<Span> {
         self.spans.lock().expect("no panic").clone()
     }
+}
+
+/// Answers on one connection until it ends.
+async fn serve(
+    server: TraceServiceServer<Collector>,
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
+    let answer = service_fn(move |request: Incoming| {
+        let server = server.clone();
+        async move { Ok::<_, Infallible>(server.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+    });
+    // However it ends, the spans that came are there.
+    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), answer).await;
 }
 
 #[tonic::async_trait]

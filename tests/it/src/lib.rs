@@ -6,6 +6,7 @@
 //! | [`folder`] | a data folder, read in-process after its process ended |
 //! | [`audit`] | what a finished folder must fulfil, whatever happened on the way |
 //! | [`plan`] | plans that take time |
+//! | [`certificates`] | an authority and what it signs |
 //! | [`collector`] | takes spans as a collector of traces does |
 //! | [`document`] | JSON whose order of keys counts |
 //! | [`up`] | `hive up` on free ports, and its callers |
@@ -15,6 +16,7 @@
 //! Nothing here sleeps: a test waits for a line, for the end of a process, or for a deadline on one of these.
 
 pub mod audit;
+pub mod certificates;
 pub mod collector;
 pub mod document;
 pub mod folder;
@@ -33,20 +35,11 @@ pub fn root() -> &'static Path {
 
 /// A token with these claims that lives for an hour, signed with a secret.
 pub fn token(secret: &str, claims: &serde_json::Value) -> String {
-    signed(&jsonwebtoken::Header::default(), secret, claims.clone())
-}
-
-fn signed(header: &jsonwebtoken::Header, secret: &str, mut claims: serde_json::Value) -> String {
+    let mut claims = claims.clone();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
     claims["exp"] = serde_json::Value::from(now + 3_600);
     let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
-    jsonwebtoken::encode(header, &claims, &key).expect("a token")
-}
-
-/// A token of a service that lives for an hour, signed with the key of this id.
-pub fn token_of(key_id: &str, secret: &str) -> String {
-    let header = jsonwebtoken::Header { kid: Some(key_id.to_owned()), ..jsonwebtoken::Header::default() };
-    signed(&header, secret, serde_json::json!({"sub": "service"}))
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
 }
 
 /// An example plan by its name below `examples/plans`.

@@ -9,6 +9,19 @@ use crate::random::Random;
 /// A plan of `layers` × `width` tasks that take 20–60 ms each. A task waits for two of the layer before; every seventh
 /// fails once.
 pub fn layered(plan_id: &str, layers: u64, width: u64, random: &mut Random) -> Value {
+    of_tasks(plan_id, &layers_of_tasks(layers, width, random))
+}
+
+/// The same and one more task that takes three seconds: to be stopped on the way, however late the one comes who stops it.
+pub fn lengthy(plan_id: &str, layers: u64, width: u64, random: &mut Random) -> Value {
+    let mut tasks = layers_of_tasks(layers, width, random);
+    let mut last = single(plan_id, "Takes long", 3_000)["tasks"][0].take();
+    last["dependencies"] = json!([name(layers - 1, 0)]);
+    tasks.push(last);
+    of_tasks(plan_id, &tasks)
+}
+
+fn layers_of_tasks(layers: u64, width: u64, random: &mut Random) -> Vec<Value> {
     let mut tasks = Vec::new();
     for layer in 0..layers {
         for place in 0..width {
@@ -31,7 +44,7 @@ pub fn layered(plan_id: &str, layers: u64, width: u64, random: &mut Random) -> V
             }));
         }
     }
-    of_tasks(plan_id, &tasks)
+    tasks
 }
 
 /// A plan of one task that takes `ms`.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::document;
 use crate::folder::temporary;
 
-/// The longest that any process of these tests may take.
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// The longest that any process of these tests may take: many times what a busy machine needs.
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// The path of `hive`, built with the profile of these tests. Built once a test run.
 pub fn binary() -> &'static Path {
@@ -205,6 +205,12 @@ impl Running {
                 Err(_) => return None,
             }
         }
+    }
+
+    /// Reads so many lines, or until the process ends.
+    pub fn read_lines(&mut self, count: usize) {
+        let deadline = Instant::now() + LIMIT;
+        let _ = (0..count).try_for_each(|_| self.next_line(deadline).map(drop));
     }
 
     /// Reads on for `time`, or until the process ends. True when it still runs.

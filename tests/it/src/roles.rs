@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Instant;
 
-use crate::process::{Finished, Hive, Running};
+use hive_postgres::free_ports;
+
+use crate::process::{Finished, Hive, LIMIT, Running};
 
 /// A role of the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,7 @@ struct Serving {
 pub struct Processes {
     /// In the order of [`ROLES`]; none while a role is down.
     serving: [Option<Serving>; 4],
-    /// The gRPC ports, once they were given.
+    /// The gRPC ports.
     ports: [u16; 4],
     /// What every process is set to.
     settings: Vec<(String, String)>,
@@ -62,7 +65,7 @@ impl Processes {
     pub fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut processes = Processes { serving: [const { None }; 4], ports: [0; 4], settings };
+        let mut processes = Processes { serving: [const { None }; 4], ports: free_ports(), settings };
         for role in ROLES {
             processes.start_role(role, data);
         }
@@ -83,10 +86,7 @@ impl Processes {
             .env("PROMETHEUS_PORT", "0");
         let neighbours =
             ["EXECUTION_TICKET_SERVICE_PORT", "SERVICE_REGISTRY_PORT"].into_iter().zip(self.ports);
-        // One without a port was not started yet, and is asked nothing by those that were.
-        let hive = neighbours
-            .filter(|(_, port)| *port != 0)
-            .fold(hive, |hive, (name, port)| hive.env(name, &port.to_string()));
+        let hive = neighbours.fold(hive, |hive, (name, port)| hive.env(name, &port.to_string()));
         let mut running =
             self.settings.iter().fold(hive, |hive, (name, value)| hive.env(name, value)).start();
         let mut address = |name: &str| -> SocketAddr {
@@ -96,15 +96,12 @@ impl Processes {
         };
         let grpc = (role != Role::Agent).then(|| address(role.word()));
         let http = address("http");
-        if let Some(grpc) = grpc {
-            self.ports[role as usize] = grpc.port();
-        }
         self.serving[role as usize] = Some(Serving { running, grpc, http });
     }
 
     /// `hive plan submit FILE --watch`.
     pub fn submit(&self, plan: &Path) -> Hive {
-        let server = format!("http://127.0.0.1:{}", self.ports[Role::Orchestration as usize]);
+        let server = format!("127.0.0.1:{}", self.ports[Role::Orchestration as usize]);
         Hive::new(["plan".as_ref(), "submit".as_ref(), plan.as_os_str()])
             .arg("--watch")
             .arg("--server")
@@ -115,6 +112,17 @@ impl Processes {
     pub fn health(&self) -> Hive {
         let addresses = self.serving.iter().flatten().filter_map(|serving| serving.grpc);
         addresses.fold(Hive::new(["health"]), |hive, address| hive.arg("--server").arg(address.to_string()))
+    }
+
+    /// Waits until a role says that it is ready.
+    pub fn wait_until_ready(&self, role: Role) {
+        let until = Instant::now() + LIMIT;
+        loop {
+            match self.get(role, "/ready") {
+                (200, _) => return,
+                (_, body) => assert!(Instant::now() < until, "{role:?} is not ready: {body}"),
+            }
+        }
     }
 
     /// Status and body of GET on the REST port of a role.

@@ -3,7 +3,6 @@
 use std::env;
 use std::fs;
 use std::io::{Error, Result};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,8 @@ use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::ports::free_ports;
 
 /// How long starting and stopping may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -79,7 +80,7 @@ impl Cluster {
         if let Some((user, group)) = user {
             chown(folder.path(), Some(user), Some(group))?;
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let [port] = free_ports();
         let mut cluster = Cluster { programs, folder, user, port, running: None };
         let mut make = cluster.program("initdb");
         // The order of texts in a language, as many servers have it: where order matters, the schema must say so.
@@ -203,7 +204,7 @@ mod tests {
         let port = cluster.port;
         drop(cluster);
         assert!(!folder.exists());
-        assert!(std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err());
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
         Ok(())
     }
 }

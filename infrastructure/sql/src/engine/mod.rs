@@ -2,8 +2,10 @@
 
 pub(crate) mod horizon;
 pub(crate) mod postgres;
+pub(crate) mod pruning;
 pub(crate) mod reader;
 pub(crate) mod rows;
+pub(crate) mod slow;
 pub(crate) mod sqlite;
 
 use std::time::Duration;

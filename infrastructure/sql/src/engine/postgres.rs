@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use hive_application::error::{Effect, Error};
 use hive_migration::MigratorTrait;
-use sea_orm::SqlxPostgresConnector;
+use sea_orm::{DbErr, RuntimeErr, SqlxPostgresConnector};
 use sqlx::postgres::{
     PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgSeverity,
 };
-use sqlx::{Connection, Executor, PgPool, Postgres};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool, Postgres};
 
 use super::reader::Reader;
+use super::slow::Slow;
 use super::{Blame, Engine};
 use crate::database::{Config, Server};
+use crate::failure;
 use crate::writer::Failure;
 
 /// How long a call waits for a connection: while the server is away, calls fail after that and do not hang.
@@ -28,8 +30,12 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How long a process waits for another one that brings the schema up to date.
 const SCHEMA: &str = "60s";
 
-/// How long a reader of old records waits for a connection: they queue for a few.
-const QUEUE: Duration = Duration::from_secs(10);
+/// How long a reader of old records waits for a page, for a connection first: they queue for a few. It is a page by an
+/// index, and whoever follows a log asks again.
+const PAGE: Duration = Duration::from_secs(5);
+
+/// Ends the statement of such a page on the server.
+const PAGE_STATEMENT: &str = "4s";
 
 /// Connections for those who read old records, so that whoever follows from far behind takes none from other readers.
 const BEHIND: u32 = 2;
@@ -68,7 +74,8 @@ pub(crate) struct Following {
 fn connect(server: &Server) -> PgConnectOptions {
     // Compiling a statement takes longer than any of ours runs.
     let settings = [("jit", "off"), ("idle_in_transaction_session_timeout", STATEMENT)];
-    let options = server.options.as_ref().clone().options(settings);
+    // Slow statements are told by us, and never by their text.
+    let options = server.options.as_ref().clone().options(settings).disable_statement_logging();
     match options.get_application_name() {
         None => options.application_name("hive"),
         Some(_) => options,
@@ -88,7 +95,7 @@ pub(crate) async fn open<M: MigratorTrait>(
     let options = options.options([("statement_timeout", STATEMENT)]);
     // Batches look for rows by number. A plan made while the table was small must not scan it when it is large.
     let writing = options.clone().options([("enable_seqscan", "off")]);
-    let writer = pool(1, ACQUIRE).idle_timeout(None).after_connect(move |connection, _| {
+    let writer = pool(1, config.acquire).idle_timeout(None).after_connect(move |connection, _| {
         Box::pin(async move {
             if let Some(rebase) = rebase {
                 // Fails on a standby too, which is not to be written to.
@@ -99,16 +106,24 @@ pub(crate) async fn open<M: MigratorTrait>(
     });
     Ok(Pools {
         writer: writer.connect_lazy_with(writing),
-        reader: reader(what, config.readers.max(1), ACQUIRE, options),
+        reader: reader(what, Slow(config.slow), config.readers.max(1), config.acquire, options),
     })
 }
 
 /// What it takes to follow the outbox of an open database.
-pub(crate) fn following(what: &'static str, server: &Server) -> Following {
+pub(crate) fn following(what: &'static str, server: &Server, config: &Config) -> Following {
+    let slow = Slow(config.slow);
     let options = connect(server).options([("statement_timeout", STATEMENT)]);
     Following {
-        end: reader(what, 1, ACQUIRE, options.clone()),
-        behind: reader(what, BEHIND, QUEUE, options.clone()),
+        end: reader(what, slow, 1, ACQUIRE, options.clone()),
+        behind: reader(
+            what,
+            slow,
+            BEHIND,
+            PAGE,
+            options.clone().options([("statement_timeout", PAGE_STATEMENT)]),
+        )
+        .within(PAGE),
         listener: options,
     }
 }
@@ -119,7 +134,8 @@ async fn migrate<M: MigratorTrait>(
     options: PgConnectOptions,
     rebase: Option<&'static str>,
 ) -> Result<(), Error> {
-    let absent = |error| Error::unavailable(what, error, Effect::None);
+    let absent =
+        |error| failure::open(what, DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))), Effect::None);
     // A step takes as long as it takes: what it rewrites or indexes may be large. But nobody waits for ever for another.
     let options = options.options([("statement_timeout", "0"), ("lock_timeout", SCHEMA)]);
     // The lock has a connection of its own, so that a step that breaks its own does not let others in.
@@ -130,18 +146,23 @@ async fn migrate<M: MigratorTrait>(
     let pool = pool(1, ACQUIRE).connect_lazy_with(options);
     let schema = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
     let applied = hive_migration::apply::<M>(&schema).await;
-    applied.map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
+    applied.map_err(|error| failure::open(what, error, Effect::Unknown))?;
     if let Some(rebase) = rebase {
-        let rebased = pool.execute(rebase).await;
-        rebased.map_err(|error| Error::unavailable(what, error, Effect::Unknown))?;
+        pool.execute(rebase).await.map_err(absent)?;
     }
     pool.close().await;
     // Lets go of the lock, as it does however this ends.
     lock.close().await.map_err(absent)
 }
 
-fn reader(what: &'static str, connections: u32, acquire: Duration, options: PgConnectOptions) -> Reader {
-    Reader::renewable(what, move |care| {
+fn reader(
+    what: &'static str,
+    slow: Slow,
+    connections: u32,
+    acquire: Duration,
+    options: PgConnectOptions,
+) -> Reader {
+    Reader::renewable(what, slow, move |care| {
         let lending = Arc::clone(care);
         let pool = pool(connections, acquire).idle_timeout(IDLE).before_acquire(move |connection, known| {
             let spoilt = lending.is_spoilt(known.age);
@@ -247,14 +268,18 @@ pub(crate) async fn committed<T>(
     }
 }
 
+/// Waits for answers, but not for ever.
+pub(crate) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(ANSWER, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
 /// Waits for the answer to a statement within a transaction.
 pub(crate) async fn answered<T>(
     statement: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(ANSWER, statement).await {
-        Ok(answer) => answer.map_err(Failure::Before),
-        Err(_) => Err(Failure::Before(sqlx::Error::PoolTimedOut)),
-    }
+    in_time(statement).await.map_err(Failure::Before)
 }
 
 /// Whether the server, living on, refused the statement.

@@ -75,3 +75,22 @@ pub(super) mod message {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+pub(super) mod floor {
+    //! How far records were taken out of the outbox: one row.
+
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Debug, Clone, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "outbox_floor")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub pruned: i64,
+    }
+
+    #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

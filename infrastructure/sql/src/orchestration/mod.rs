@@ -7,14 +7,17 @@ mod operation;
 mod postgres;
 mod sqlite;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hive_application::error::Error;
 use hive_application::orchestration::Journal;
+use hive_domain::time::Timestamp;
 use hive_migration::orchestration::Schema;
+use tokio::task::JoinHandle;
 
 use crate::database::{Config, Place};
 use crate::engine::horizon::Horizon;
+use crate::engine::pruning::{Pruning, keep_pruning};
 use crate::engine::reader::Reader;
 use crate::engine::{self, postgres::Pools};
 use crate::writer::Writer;
@@ -24,10 +27,18 @@ use operation::{Answer, Operation};
 /// How this database is called in errors.
 const WHAT: &str = "the journal";
 
+/// How old messages leave the outbox.
+const PRUNING: Pruning = Pruning {
+    window: "SELECT id, at FROM (SELECT id, at FROM orchestration_outbox WHERE id > $1 \
+        AND id < (SELECT max(id) FROM orchestration_outbox) ORDER BY id LIMIT 500) w WHERE at < $2 ORDER BY id",
+    delete: "DELETE FROM orchestration_outbox WHERE id > $1 AND id <= $2 AND at < $3 RETURNING id",
+};
+
 /// The open orchestration database.
 #[derive(Debug)]
 pub struct OrchestrationDatabase {
     shared: Arc<Shared>,
+    pruning: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the ports of this database share.
@@ -46,7 +57,7 @@ impl OrchestrationDatabase {
             Place::File(path) => {
                 let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
                 let store = sqlite::Store::new();
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                let writer = Writer::start(WHAT, writer, config, store)?;
                 Shared { reader, writer, horizon: None }
             }
             Place::Postgres(server) => {
@@ -54,12 +65,26 @@ impl OrchestrationDatabase {
                 let Pools { writer, reader } =
                     engine::postgres::open::<Schema>(WHAT, server, config, Some(outbox.rebase)).await?;
                 let store = postgres::Store::new();
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                let writer = Writer::start(WHAT, writer, config, store)?;
                 let horizon = Some(Horizon::new(outbox, reader.clone(), config.patience));
                 Shared { reader, writer, horizon }
             }
         };
-        Ok(OrchestrationDatabase { shared: Arc::new(shared) })
+        let database = OrchestrationDatabase { shared: Arc::new(shared), pruning: Mutex::new(None) };
+        let shared = Arc::clone(&database.shared);
+        let (age, written) = (config.retention, shared.writer.written());
+        let keeping = keep_pruning("the outbox of orchestration", age, written, move |before| {
+            let shared = Arc::clone(&shared);
+            async move { shared.writer.prune(before).await }
+        });
+        *database.pruning.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(keeping));
+        Ok(database)
+    }
+
+    /// Takes the messages out of the outbox that were made before `before`, and tells how many. The database does so by
+    /// itself, see [`Config::retention`].
+    pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
+        self.shared.writer.prune(before.millis()).await
     }
 
     /// The journal.
@@ -69,6 +94,9 @@ impl OrchestrationDatabase {
 
     /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
+        if let Some(pruning) = self.pruning.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            pruning.abort();
+        }
         self.shared.writer.close().await;
         self.shared.reader.close().await
     }

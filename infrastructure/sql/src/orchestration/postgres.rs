@@ -12,7 +12,8 @@ use sqlx::{AssertSqlSafe, Executor, Postgres, Row as _};
 
 use super::operation::{Answer, ENTRY, Entry, FLOW, MESSAGE, Operation, entry_rows, flow_row, message_row};
 use crate::engine::horizon::{self, Outbox};
-use crate::engine::postgres::{answered, committed};
+use crate::engine::postgres::{answered, committed, in_time};
+use crate::engine::pruning::Pruned;
 use crate::engine::rows::{self, Column, Form, Kind};
 use crate::statement::Cell;
 use crate::writer::{Batch, Failure};
@@ -236,6 +237,15 @@ impl Batch for Store {
         }
         committed(connection.execute("COMMIT")).await?;
         Ok(answers)
+    }
+
+    async fn prune(
+        &mut self,
+        connection: &mut PgConnection,
+        after: i64,
+        before: i64,
+    ) -> Result<Pruned, sqlx::Error> {
+        in_time(super::PRUNING.run::<Postgres>(connection, after, before)).await
     }
 
     fn committed(&mut self, _: Vec<Operation>, answers: Vec<Answer>) -> Vec<Answer> {

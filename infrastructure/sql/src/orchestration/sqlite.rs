@@ -5,6 +5,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteConnection;
 
 use super::operation::{Answer, ENTRY, Entry, FLOW, MESSAGE, Operation, entry_rows, flow_row, message_row};
+use crate::engine::pruning::Pruned;
 use crate::statement::{BEGIN, COMMIT, Cell, Script, Shape};
 use crate::writer::{self, Batch, Failure};
 
@@ -194,6 +195,15 @@ impl Batch for Store {
             return Ok(operations.iter().map(|_| Answer::Appended).collect());
         }
         self.write_each(connection, operations).await
+    }
+
+    async fn prune(
+        &mut self,
+        connection: &mut SqliteConnection,
+        after: i64,
+        before: i64,
+    ) -> Result<Pruned, sqlx::Error> {
+        super::PRUNING.run::<Sqlite>(connection, after, before).await
     }
 
     fn committed(&mut self, _operations: Vec<Operation>, answers: Vec<Answer>) -> Vec<Answer> {

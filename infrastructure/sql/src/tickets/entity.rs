@@ -84,8 +84,6 @@ pub(super) mod history {
         pub new_status: String,
         pub changed_by: String,
         pub at: i64,
-        #[sea_orm(select_as = "text")]
-        pub metadata: String,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -129,6 +127,25 @@ pub(super) mod offset {
         #[sea_orm(primary_key, auto_increment = false)]
         pub consumer: String,
         pub position: i64,
+    }
+
+    #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(super) mod floor {
+    //! How far records were taken out of the outbox: one row.
+
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Debug, Clone, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "outbox_floor")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub pruned: i64,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

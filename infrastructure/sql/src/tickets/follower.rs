@@ -97,7 +97,7 @@ impl Follower {
         let capacity = config.log_tail.max(1);
         let follower = Arc::new(Follower {
             horizon: Horizon::new(postgres::OUTBOX, reader.clone(), config.patience),
-            stored: Stored::new(reader.clone(), Arc::clone(&hot), false),
+            stored: Stored::new(reader.clone(), Arc::clone(&hot)),
             reader,
             tail: Tail::new(0, capacity),
             hot,

@@ -48,7 +48,11 @@ impl TicketLog for SqlTicketLog {
         };
         match tail.read(after, filter, limit) {
             Place::Here(page) => Ok(page),
-            Place::Stored(end) => self.shared.stored.page(after, end, filter, limit).await,
+            Place::Stored(end) => {
+                let page = self.shared.stored.page(after, end, filter, limit).await?;
+                self.shared.stored.check_kept(after, filter).await?;
+                Ok(page)
+            }
         }
     }
 
@@ -68,7 +72,9 @@ impl TicketLog for SqlTicketLog {
 
     async fn committed(&self, consumer: &str) -> Result<u64, Error> {
         let reader = &self.shared.reader;
-        let row = reader.answer(offset::Entity::find_by_id(consumer).one(&reader.database())).await?;
+        let row = reader
+            .answer("place of a reader", offset::Entity::find_by_id(consumer).one(&reader.database()))
+            .await?;
         Ok(row.map_or(0, |row| row.position.cast_unsigned()))
     }
 

@@ -1,5 +1,6 @@
 //! The ticket context's database: tickets with their history, and the outbox read as a log.
 
+mod by_id;
 #[expect(unreachable_pub, reason = "the derives of sea-orm put the models into public traits")]
 mod entity;
 mod follower;
@@ -16,16 +17,20 @@ mod stored;
 mod tail;
 mod totals;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hive_application::error::Error;
 use hive_application::tickets::{TicketLog, TicketRepository};
+use hive_domain::time::Timestamp;
 use hive_migration::tickets::Schema;
+use tokio::task::JoinHandle;
 
 use crate::database::{Config, Place};
+use crate::engine::pruning::{Pruning, keep_pruning};
 use crate::engine::reader::Reader;
 use crate::engine::{self, postgres::Pools};
 use crate::writer::Writer;
+use by_id::ById;
 use follower::Follower;
 use hot_tickets::HotTickets;
 use log::SqlTicketLog;
@@ -38,10 +43,23 @@ use totals::Totals;
 /// How this database is called in errors.
 const WHAT: &str = "the ticket store";
 
+/// How old records leave the log. What belongs to a plan with a ticket that is not over stays, however old: whoever follows
+/// the plan may stand anywhere in it.
+const PRUNING: Pruning = Pruning {
+    window: "SELECT id, at FROM ticket_outbox WHERE id > $1 AND id < (SELECT max(id) FROM ticket_outbox) \
+        AND id <= (SELECT coalesce(min(position), 9223372036854775807) FROM log_offsets WHERE at >= $2) \
+        ORDER BY id LIMIT 500",
+    delete: "DELETE FROM ticket_outbox WHERE id > $1 AND id <= $2 AND at < $3 AND plan_id NOT IN \
+        (SELECT t.plan_id FROM execution_tickets t \
+        WHERE t.plan_id IN (SELECT o.plan_id FROM ticket_outbox o WHERE o.id > $1 AND o.id <= $2) \
+        AND (t.status IN ('PENDING', 'RUNNING', 'COMPENSATING') OR t.updated_at >= $3)) RETURNING id",
+};
+
 /// The open ticket database.
 #[derive(Debug)]
 pub struct TicketDatabase {
     shared: Arc<Shared>,
+    pruning: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the ports of this database share.
@@ -54,6 +72,7 @@ struct Shared {
     log: Log,
     /// What lies before the end of the log.
     stored: Stored,
+    by_id: ById,
 }
 
 /// How far the log goes.
@@ -92,25 +111,47 @@ impl TicketDatabase {
         let shared = match &config.place {
             Place::File(path) => {
                 let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
-                let stored = Stored::new(reader.clone(), Arc::clone(&hot), true);
+                let stored = Stored::new(reader.clone(), Arc::clone(&hot));
                 let tail = Arc::new(Tail::new(stored.newest().await?, config.log_tail.max(1)));
                 let store = sqlite_store::Store::new(Arc::clone(&hot), Arc::clone(&tail));
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, totals, log: Log::Tail(tail), stored }
+                let writer = Writer::start(WHAT, writer, config, store)?;
+                Shared { reader, writer, hot, totals, log: Log::Tail(tail), stored, by_id: ById::new() }
             }
             Place::Postgres(server) => {
                 let Pools { writer, reader } =
                     engine::postgres::open::<Schema>(WHAT, server, config, Some(postgres::OUTBOX.rebase))
                         .await?;
-                let following = engine::postgres::following(WHAT, server);
-                let stored = Stored::new(following.behind.clone(), Arc::clone(&hot), false);
+                let following = engine::postgres::following(WHAT, server, config);
+                let stored = Stored::new(following.behind.clone(), Arc::clone(&hot));
                 let follower = Follower::start(following, config, Arc::clone(&hot), Arc::clone(&totals));
                 let store = postgres::Store::new(Arc::clone(&hot), Arc::clone(&follower));
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, totals, log: Log::Followed(follower), stored }
+                let writer = Writer::start(WHAT, writer, config, store)?;
+                Shared {
+                    reader,
+                    writer,
+                    hot,
+                    totals,
+                    log: Log::Followed(follower),
+                    stored,
+                    by_id: ById::new(),
+                }
             }
         };
-        Ok(TicketDatabase { shared: Arc::new(shared) })
+        let database = TicketDatabase { shared: Arc::new(shared), pruning: Mutex::new(None) };
+        let shared = Arc::clone(&database.shared);
+        let (age, written) = (config.retention, shared.writer.written());
+        let keeping = keep_pruning("the ticket log", age, written, move |before| {
+            let shared = Arc::clone(&shared);
+            async move { shared.writer.prune(before).await }
+        });
+        *database.pruning.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(keeping));
+        Ok(database)
+    }
+
+    /// Takes the records out of the log that were made before `before`, which every reader has passed who remembered a
+    /// place since, and whose plans are over; tells how many. The database does so by itself, see [`Config::retention`].
+    pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
+        self.shared.writer.prune(before.millis()).await
     }
 
     /// The tickets.
@@ -125,6 +166,9 @@ impl TicketDatabase {
 
     /// Finishes the writes that wait, then closes the database. What is asked afterwards is answered `Unavailable`.
     pub async fn close(&self) -> Result<(), Error> {
+        if let Some(pruning) = self.pruning.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            pruning.abort();
+        }
         self.shared.writer.close().await;
         if let Log::Followed(follower) = &self.shared.log {
             follower.stop().await?;

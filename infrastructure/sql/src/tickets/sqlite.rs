@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::mapping::{CONTENT, STATE};
 use super::operation::{Answer, HISTORY, Insert, OUTBOX, Operation, Step, Update};
+use crate::engine::pruning::now;
 use crate::statement::{self, BEGIN, Bound, COMMIT, Cell, Script, Shape};
 use crate::writer::{self, Failure};
 
@@ -135,8 +136,8 @@ impl Statements {
         let update = || [Shape::update("execution_tickets", "id", "version", &STATE)];
         let steps =
             || [Shape::insert("ticket_history", &HISTORY, ""), Shape::insert("ticket_outbox", &OUTBOX, "")];
-        let later = "ON CONFLICT (consumer) DO UPDATE SET position = max(position, excluded.position)";
-        let offsets = Shape::insert("log_offsets", &["consumer", "position"], later);
+        let later = "ON CONFLICT (consumer) DO UPDATE SET position = max(position, excluded.position), at = excluded.at";
+        let offsets = Shape::insert("log_offsets", &["consumer", "position", "at"], later);
         Statements {
             open_insert: Script::new(BEGIN, &insert(), ""),
             insert: Script::new("", &insert(), ""),
@@ -210,8 +211,9 @@ impl Statements {
         plan: Plan<'_>,
         inserted: Vec<Cell>,
     ) -> Result<Written, Failure> {
-        let places: Vec<[Cell; 2]> =
-            plan.offsets.iter().map(|(consumer, place)| [(*consumer).into(), (*place).into()]).collect();
+        let at = Cell::from(now());
+        let place = |(consumer, place): (&&str, &u64)| [(*consumer).into(), (*place).into(), at.clone()];
+        let places: Vec<[Cell; 3]> = plan.offsets.iter().map(place).collect();
         for part in places.chunks(Script::MAX_ROWS) {
             let bound = self.offsets.bind(part.len(), &mut [&mut part.iter().flatten()])?;
             bound.run(connection).await?;

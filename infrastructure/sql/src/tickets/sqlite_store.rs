@@ -10,6 +10,7 @@ use super::hot_tickets::HotTickets;
 use super::operation::{Answer, Operation, Step};
 use super::sqlite::{Statements, Written};
 use super::tail::Tail;
+use crate::engine::pruning::Pruned;
 use crate::statement::Cell;
 use crate::writer::{Batch, Failure};
 
@@ -35,6 +36,9 @@ impl Batch for Store {
 
     const TRACKS: bool = true;
 
+    /// Ids are spread at random: the more rows share a commit, the more share a page of an index.
+    const MAX_WEIGHT: usize = 4_096;
+
     fn weight(operation: &Operation) -> usize {
         operation.weight()
     }
@@ -45,6 +49,15 @@ impl Batch for Store {
         operations: &[Operation],
     ) -> Result<Written, Failure> {
         self.statements.write(connection, operations).await
+    }
+
+    async fn prune(
+        &mut self,
+        connection: &mut SqliteConnection,
+        after: i64,
+        before: i64,
+    ) -> Result<Pruned, sqlx::Error> {
+        super::PRUNING.run::<Sqlite>(connection, after, before).await
     }
 
     fn committed(&mut self, operations: Vec<Operation>, written: Written) -> Vec<Answer> {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hive_application::error::Error;
+use hive_application::error::{Effect, Error, ErrorKind};
 use hive_application::tickets::{LogFilter, LogPage};
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{TicketChange, TicketContent, TicketSnapshot};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entity::{outbox, ticket};
+use super::entity::{floor, outbox, ticket};
 use super::hot_tickets::HotTickets;
 use super::{mapping, payload};
 use crate::engine::reader::Reader;
@@ -23,20 +23,18 @@ const SCAN: u64 = 20_000;
 pub(super) struct Stored {
     reader: Reader,
     hot: Arc<HotTickets>,
-    /// Whether records are numbered one by one.
-    dense: bool,
 }
 
 impl Stored {
-    pub(super) fn new(reader: Reader, hot: Arc<HotTickets>, dense: bool) -> Self {
-        Stored { reader, hot, dense }
+    pub(super) fn new(reader: Reader, hot: Arc<HotTickets>) -> Self {
+        Stored { reader, hot }
     }
 
     /// The offset of the newest record; 0 when there is none.
     pub(super) async fn newest(&self) -> Result<u64, Error> {
         let newest = outbox::Entity::find().select_only().expr(outbox::Column::Id.max());
         let newest = newest.into_tuple::<Option<i64>>();
-        let newest = self.reader.answer(newest.one(&self.reader.database())).await?;
+        let newest = self.reader.answer("end of the log", newest.one(&self.reader.database())).await?;
         Ok(newest.flatten().unwrap_or_default().cast_unsigned())
     }
 
@@ -65,7 +63,7 @@ impl Stored {
             .filter([plan, agent].into_iter().flatten().fold(Condition::all(), Condition::add))
             .order_by_asc(outbox::Column::Id)
             .limit(limit as u64);
-        let records = self.reader.answer(records.all(&self.reader.database())).await?;
+        let records = self.reader.answer("page of the log", records.all(&self.reader.database())).await?;
         let full = records.len() == limit;
         let read_to = match records.last() {
             Some(last) if full => last.id.cast_unsigned(),
@@ -78,11 +76,42 @@ impl Stored {
         Ok(LogPage { changes, read_to })
     }
 
+    /// Refuses to go on from `after` where records that came later, and that `filter` would let through, are not kept any
+    /// more. To be asked after the page was read: what is there then was there before. 0 is the oldest that is kept.
+    pub(super) async fn check_kept(&self, after: u64, filter: &LogFilter) -> Result<(), Error> {
+        if after == 0 {
+            return Ok(());
+        }
+        let database = self.reader.database();
+        let floor = floor::Entity::find_by_id(0).one(&database);
+        let floor = self
+            .reader
+            .answer("floor of the log", floor)
+            .await?
+            .map_or(0, |floor| floor.pruned.cast_unsigned());
+        if after >= floor {
+            return Ok(());
+        }
+        // The records of a plan go oldest first: while there is one that was passed, none of the later ones is gone.
+        if let Some(plan) = &filter.plan_id {
+            let passed = outbox::Entity::find()
+                .select_only()
+                .column(outbox::Column::Id)
+                .filter(outbox::Column::PlanId.eq(plan.as_str()))
+                .filter(outbox::Column::Id.lte(after.cast_signed()))
+                .order_by_asc(outbox::Column::Id)
+                .limit(1)
+                .into_tuple::<i64>();
+            if self.reader.answer("record of a plan", passed.one(&database)).await?.is_some() {
+                return Ok(());
+            }
+        }
+        let message = "after is before the oldest change that is kept; 0 starts there";
+        Err(Error::told(ErrorKind::OutOfRange, "LOG_PRUNED", message, Some("after".to_owned()), Effect::None))
+    }
+
     /// Where a scan from `after` on ends that looks at [`SCAN`] records.
     async fn scan_end(&self, after: u64, end: u64) -> Result<u64, Error> {
-        if self.dense {
-            return Ok(end.min(after + SCAN));
-        }
         let last = outbox::Entity::find()
             .select_only()
             .column(outbox::Column::Id)
@@ -92,7 +121,7 @@ impl Stored {
             .offset(SCAN - 1)
             .limit(1)
             .into_tuple::<i64>();
-        let last = self.reader.answer(last.one(&self.reader.database())).await?;
+        let last = self.reader.answer("end of a scan", last.one(&self.reader.database())).await?;
         Ok(last.map_or(end, i64::cast_unsigned))
     }
 
@@ -114,7 +143,7 @@ impl Stored {
         });
         for part in ids.chunks(256) {
             let rows = ticket::Entity::find().filter(ticket::Column::TicketId.is_in(part.iter().copied()));
-            for row in self.reader.answer(rows.all(&self.reader.database())).await? {
+            for row in self.reader.answer("contents of tickets", rows.all(&self.reader.database())).await? {
                 let content = mapping::content(&row)?;
                 contents.insert(row.ticket_id, Arc::new(content));
             }

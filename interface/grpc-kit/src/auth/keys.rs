@@ -5,7 +5,7 @@ use std::fmt;
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, Header,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse},
 };
 
 /// Why key material was not usable. Says nothing about its content.
@@ -20,6 +20,9 @@ pub enum KeyError {
     /// A key set in which no key can verify signatures.
     #[error("no key in it can verify signatures")]
     NoUsableKey,
+    /// A shared secret shorter than the hash it keys (RFC 7518, section 3.2): it can be guessed.
+    #[error("a shared secret in it has fewer than 32 bytes")]
+    ShortSecret,
 }
 
 /// A set of keys. Several at once allow to rotate them.
@@ -32,6 +35,9 @@ pub(super) struct Key {
     algorithms: &'static [Algorithm],
     pub(super) decoding: DecodingKey,
 }
+
+/// Of a shared secret: the output of the weakest hash it keys (RFC 7518, section 3.2).
+const MIN_SECRET_BYTES: usize = 32;
 
 const SHARED_SECRET: &[Algorithm] = &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
 const RSA: &[Algorithm] = &[
@@ -73,11 +79,25 @@ impl Keys {
     /// The signature keys of a JSON Web Key Set (RFC 7517); keys for other uses and of unknown kinds are left out.
     ///
     /// # Errors
-    /// When it is none, or no key is left.
-    pub fn with_jwks(mut self, json: &str) -> Result<Self, KeyError> {
+    /// When it is none, no key is left, or a shared secret in it is too short.
+    pub fn with_jwks(self, json: &str) -> Result<Self, KeyError> {
         let set: JwkSet = serde_json::from_str(json).map_err(|_| KeyError::Jwks)?;
+        if set.keys.iter().any(|jwk| secret_bytes(jwk).is_some_and(|bytes| bytes < MIN_SECRET_BYTES)) {
+            return Err(KeyError::ShortSecret);
+        }
+        self.with_set(&set.keys)
+    }
+
+    /// As [`Keys::with_jwks`], of a set that was fetched: what is published is no secret, so such keys are left out.
+    pub(super) fn with_remote_jwks(self, json: &str) -> Result<Self, KeyError> {
+        let mut set: JwkSet = serde_json::from_str(json).map_err(|_| KeyError::Jwks)?;
+        set.keys.retain(|jwk| secret_bytes(jwk).is_none());
+        self.with_set(&set.keys)
+    }
+
+    fn with_set(mut self, set: &[Jwk]) -> Result<Self, KeyError> {
         let before = self.0.len();
-        self.0.extend(set.keys.iter().filter_map(from_jwk));
+        self.0.extend(set.iter().filter_map(from_jwk));
         if self.0.len() == before { Err(KeyError::NoUsableKey) } else { Ok(self) }
     }
 
@@ -103,11 +123,20 @@ impl Keys {
     }
 }
 
+/// About how many bytes a shared secret has; `None` for keys of other kinds.
+fn secret_bytes(jwk: &Jwk) -> Option<usize> {
+    let AlgorithmParameters::OctetKey(secret) = &jwk.algorithm else { return None };
+    Some(secret.value.trim_end_matches('=').len() * 3 / 4)
+}
+
 fn from_jwk(jwk: &Jwk) -> Option<Key> {
     if !matches!(&jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }
-    let algorithms = match &jwk.algorithm {
+    if jwk.common.key_operations.as_ref().is_some_and(|uses| !uses.contains(&KeyOperations::Verify)) {
+        return None;
+    }
+    let family = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => RSA,
         AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
             EllipticCurve::P256 => P256,
@@ -117,6 +146,13 @@ fn from_jwk(jwk: &Jwk) -> Option<Key> {
         AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => ED25519,
         AlgorithmParameters::OctetKey(_) => SHARED_SECRET,
         _ => return None,
+    };
+    let algorithms = match jwk.common.key_algorithm {
+        Some(only) => {
+            let only = Algorithm::try_from(only).ok()?;
+            family.iter().position(|algorithm| *algorithm == only).map(|at| &family[at..=at])?
+        }
+        None => family,
     };
     let decoding = DecodingKey::from_jwk(jwk).ok()?;
     Some(Key { id: jwk.common.key_id.clone(), algorithms, decoding })
@@ -142,14 +178,41 @@ mod tests {
         assert!(!format!("{:?}", Keys::default().with_secret(b"hunter2")).contains("hunter2"));
     }
 
+    const SECRET: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
+
     #[test]
     fn keys_for_encryption_are_left_out() {
-        let jwks =
-            r#"{"keys":[{"kty":"oct","use":"enc","k":"c2VjcmV0"},{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}"#;
-        let keys = Keys::default().with_jwks(jwks).expect("one key");
+        let jwks = format!(
+            r#"{{"keys":[{{"kty":"oct","use":"enc","k":"{SECRET}"}},{{"kty":"oct","key_ops":["sign"],"k":"{SECRET}"}},
+            {{"kty":"oct","kid":"a","key_ops":["verify"],"k":"{SECRET}"}}]}}"#
+        );
+        let keys = Keys::default().with_jwks(&jwks).expect("one key");
         let mut header = Header::new(Algorithm::HS256);
         assert_eq!(keys.candidates(&header).count(), 1);
         header.kid = Some("b".to_owned());
         assert_eq!(keys.candidates(&header).count(), 0);
+    }
+
+    #[test]
+    fn a_key_for_one_algorithm_verifies_no_other() {
+        let jwks = |alg: &str| format!(r#"{{"keys":[{{"kty":"oct","alg":"{alg}","k":"{SECRET}"}}]}}"#);
+        let keys = Keys::default().with_jwks(&jwks("HS512")).expect("one key");
+        assert_eq!(keys.candidates(&Header::new(Algorithm::HS512)).count(), 1);
+        assert_eq!(keys.candidates(&Header::new(Algorithm::HS256)).count(), 0);
+        // Of another kind than the key is, or for something else than signatures.
+        for alg in ["RS256", "RSA-OAEP", "unheard"] {
+            assert_eq!(Keys::default().with_jwks(&jwks(alg)).expect_err(alg), KeyError::NoUsableKey);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_can_be_guessed_or_is_published_is_none() {
+        for short in ["", "c2VjcmV0", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0YQ"] {
+            let jwks = format!(r#"{{"keys":[{{"kty":"oct","k":"{short}"}}]}}"#);
+            assert_eq!(Keys::default().with_jwks(&jwks).expect_err(short), KeyError::ShortSecret);
+        }
+        let published = format!(r#"{{"keys":[{{"kty":"oct","k":"{SECRET}"}}]}}"#);
+        let error = Keys::default().with_remote_jwks(&published).expect_err("no secret");
+        assert_eq!(error, KeyError::NoUsableKey);
     }
 }

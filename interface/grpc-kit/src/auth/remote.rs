@@ -1,87 +1,174 @@
 //! Keys that are fetched: again from time to time, and at once when a token names one that is not there, but not more
-//! often than an attacker may make us.
+//! often than an attacker may make us. A fetch runs in a task of its own: whoever asked for it may go away, and a
+//! caller that goes away soon could otherwise keep all others from new keys.
 
 use std::{
     path::PathBuf,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout},
+};
 
 use super::{
     Keys,
     fetch::{Document, DocumentError},
+    verifier::Held,
 };
 
-/// Between two fetches at least, whoever asks.
+/// Between the end of a fetch and the next one that a token asks for.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a call waits for the keys: it holds its place among the running calls meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Calls that wait for the keys at once. Nobody has been identified yet, so they must not fill the server.
+const WAITING: usize = 16;
 
 /// A key set somewhere else.
 #[derive(Debug)]
 pub(super) struct Remote {
-    document: Document,
+    source: Arc<Source>,
     refresh: Duration,
-    /// Fetches are one at a time; when the last one began.
-    fetching: tokio::sync::Mutex<Option<Instant>>,
-    /// What was fetched last, to tell a change.
-    text: Mutex<String>,
+    waiting: Semaphore,
+}
+
+#[derive(Debug)]
+struct Source {
+    document: Document,
+    /// Those of the configuration, which stay when the remote ones change.
+    fixed: Keys,
+    held: Arc<Held>,
+    state: Mutex<State>,
     fetched: AtomicBool,
+    /// Counts the fetches that ended.
+    ended: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: bool,
+    ended: Option<Instant>,
+    succeeded: Option<Instant>,
+    /// What was fetched last, to tell a change.
+    text: String,
+}
+
+/// A fetch on its way; dropped at its end, however it ends.
+struct Running(Arc<Source>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.running = false;
+        state.ended = Some(Instant::now());
+        drop(state);
+        self.0.ended.send_modify(|count| *count += 1);
+    }
+}
+
+impl Source {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fetch(&self) {
+        let text = match self.document.fetch().await {
+            Ok(text) => text,
+            Err(error) => return tracing::warn!(%error, "the key set could not be fetched"),
+        };
+        let keys = match self.fixed.clone().with_remote_jwks(&text) {
+            Ok(keys) => keys,
+            Err(error) => return tracing::warn!(%error, "the key set could not be used"),
+        };
+        let mut state = self.lock();
+        state.succeeded = Some(Instant::now());
+        if state.text != text {
+            state.text = text;
+            self.held.replace(keys);
+            tracing::info!("the keys that verify tokens were replaced");
+        }
+        self.fetched.store(true, Ordering::Release);
+    }
 }
 
 impl Remote {
-    pub(super) fn new(url: &str, ca: Option<PathBuf>, refresh: Duration) -> Result<Self, DocumentError> {
-        Ok(Self {
+    pub(super) fn new(
+        url: &str,
+        ca: Option<PathBuf>,
+        refresh: Duration,
+        fixed: Keys,
+        held: Arc<Held>,
+    ) -> Result<Self, DocumentError> {
+        let source = Source {
             document: Document::new(url, ca)?,
-            refresh,
-            fetching: tokio::sync::Mutex::new(None),
-            text: Mutex::default(),
+            fixed,
+            held,
+            state: Mutex::default(),
             fetched: AtomicBool::new(false),
-        })
+            ended: watch::Sender::new(0),
+        };
+        Ok(Self { source: Arc::new(source), refresh, waiting: Semaphore::new(WAITING) })
     }
 
     /// Whether the keys were there once.
     pub(super) fn was_fetched(&self) -> bool {
-        self.fetched.load(Ordering::Acquire)
+        self.source.fetched.load(Ordering::Acquire)
     }
 
-    /// The keys, if they changed; `None` too when they cannot be fetched, were fetched just now, or are no keys. Who
-    /// comes while they are fetched waits for that.
-    pub(super) async fn changed(&self, fixed: &Keys) -> Option<Keys> {
-        let mut began = self.fetching.lock().await;
-        if began.is_some_and(|began| began.elapsed() < PAUSE) {
-            return None;
-        }
-        *began = Some(Instant::now());
-        let text = match self.document.fetch().await {
-            Ok(text) => text,
-            Err(error) => {
-                tracing::warn!(%error, "the key set could not be fetched");
-                return None;
-            }
-        };
-        let keys = match fixed.clone().with_jwks(&text) {
-            Ok(keys) => keys,
-            Err(error) => {
-                tracing::warn!(%error, "the key set could not be used");
-                return None;
-            }
-        };
-        self.fetched.store(true, Ordering::Release);
-        let mut held = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        if *held == text {
-            return None;
-        }
-        *held = text;
-        Some(keys)
+    /// Whether they are on their way.
+    pub(super) fn is_fetching(&self) -> bool {
+        self.source.lock().running
     }
 
-    /// Until the next fetch that nobody asks for: soon, as long as there are no keys at all.
-    pub(super) async fn pause(&self) {
-        tokio::time::sleep(if self.was_fetched() { self.refresh.max(PAUSE) } else { PAUSE }).await;
+    /// Waits until the keys were there once.
+    pub(super) async fn first(&self) {
+        let mut ended = self.source.ended.subscribe();
+        // It cannot fail: the sender is here.
+        let _ = ended.wait_for(|_| self.was_fetched()).await;
+    }
+
+    /// The keys for a token that names one that is not there: fetched, unless that was done just now. Returns when
+    /// they are there, or it takes too long, or too many wait already.
+    pub(super) async fn asked(&self) {
+        if let Ok(_place) = self.waiting.try_acquire()
+            && let Some(mut ended) = self.begin(|state| state.ended)
+        {
+            let _ = timeout(PATIENCE, ended.changed()).await;
+        }
+    }
+
+    /// Fetches again and again, for as long as it is polled: soon, as long as there are no keys at all. A fetch that
+    /// failed because of a token does not delay it.
+    pub(super) async fn keep_up_to_date(&self) {
+        loop {
+            if let Some(mut ended) = self.begin(|state| state.succeeded) {
+                let _ = ended.changed().await;
+            }
+            let pause = if self.was_fetched() { self.refresh.max(PAUSE) } else { PAUSE };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Begins a fetch, or joins the one on its way; `None` when `last` is just over.
+    fn begin(&self, last: impl FnOnce(&State) -> Option<Instant>) -> Option<watch::Receiver<u64>> {
+        let mut state = self.source.lock();
+        if !state.running {
+            if last(&state).is_some_and(|last| last.elapsed() < PAUSE) {
+                return None;
+            }
+            state.running = true;
+            let running = Running(Arc::clone(&self.source));
+            tokio::spawn(async move { running.0.fetch().await });
+        }
+        // Under the lock, so that the end cannot come before.
+        Some(self.source.ended.subscribe())
     }
 }
 
@@ -90,40 +177,88 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
+        sync::mpsc,
     };
 
     use super::*;
+    use crate::testing::key_set;
 
-    const FIRST: &str = r#"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}"#;
-    const SECOND: &str = r#"{"keys":[{"kty":"oct","kid":"b","k":"c2VjcmV0"}]}"#;
+    /// Answers one client after the other with what it is told to.
+    async fn publisher() -> (String, mpsc::Receiver<()>, mpsc::Sender<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let (asked, came) = mpsc::channel(8);
+        let (answers, mut told) = mpsc::channel::<String>(8);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                asked.send(()).await.expect("a test");
+                let Some(set) = told.recv().await else { return };
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{set}", set.len());
+                stream.write_all(answer.as_bytes()).await.expect("written");
+            }
+        });
+        (url, came, answers)
+    }
 
-    /// Answers one client after the other with these.
-    async fn publish(listener: TcpListener, sets: Vec<&'static str>) {
-        for set in sets {
-            let (mut stream, _) = listener.accept().await.expect("a client");
-            let _ = stream.read(&mut [0; 1024]).await;
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{set}", set.len());
-            stream.write_all(answer.as_bytes()).await.expect("written");
+    fn remote(url: &str) -> Remote {
+        let held = Arc::new(Held::new(Keys::default()));
+        Remote::new(url, None, PAUSE, Keys::default(), held).expect("a URL")
+    }
+
+    /// As if the pause were over.
+    fn forget(remote: &Remote) {
+        let mut state = remote.source.lock();
+        (state.ended, state.succeeded) = (None, None);
+    }
+
+    #[tokio::test]
+    async fn only_what_is_a_key_set_replaces_the_keys_and_only_after_a_pause() {
+        let (url, mut came, answers) = publisher().await;
+        let remote = remote(&url);
+        assert!(!remote.was_fetched());
+        for (set, id) in [(key_set(&["a"]), "a"), (key_set(&["b"]), "b"), ("{}".to_owned(), "b")] {
+            answers.send(set).await.expect("a publisher");
+            while remote.source.lock().ended.is_none() {
+                remote.asked().await;
+            }
+            came.recv().await.expect("asked");
+            assert!(remote.was_fetched() && remote.source.held.has_id(id), "{id}");
+            remote.asked().await;
+            assert!(came.try_recv().is_err(), "too soon");
+            forget(&remote);
         }
     }
 
     #[tokio::test]
-    async fn only_a_change_is_one_and_only_after_a_pause() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/", listener.local_addr().expect("an address"));
-        let publisher = tokio::spawn(publish(listener, vec![FIRST, FIRST, SECOND, "{}"]));
-        let remote = Remote::new(&url, None, PAUSE).expect("a URL");
-        let fixed = Keys::default();
-        assert!(!remote.was_fetched());
-        assert!(remote.changed(&fixed).await.expect("the first").has_id("a"));
-        assert!(remote.was_fetched());
-        for id in [None, Some("b"), None] {
-            assert!(remote.changed(&fixed).await.is_none(), "too soon");
-            // As if the pause were over.
-            *remote.fetching.lock().await = None;
-            let changed = remote.changed(&fixed).await;
-            assert_eq!(changed.is_some_and(|keys| keys.has_id(id.unwrap_or_default())), id.is_some());
+    async fn who_goes_away_while_the_keys_are_fetched_keeps_nobody_from_them() {
+        let (url, mut came, answers) = publisher().await;
+        let remote = remote(&url);
+        let first = remote.asked();
+        tokio::select! {
+            () = first => unreachable!("nothing was answered"),
+            _ = came.recv() => {}
         }
-        publisher.await.expect("no panic");
+        answers.send(key_set(&["a"])).await.expect("a publisher");
+        timeout(Duration::from_secs(30), remote.first()).await.expect("fetched all the same");
+        assert!(remote.source.held.has_id("a"));
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_are_few_and_do_not_wait_long() {
+        let (url, _came, _answers) = publisher().await;
+        let remote = Arc::new(remote(&url));
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..WAITING {
+            let remote = Arc::clone(&remote);
+            waiting.spawn(async move { remote.asked().await });
+        }
+        while remote.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        // One too many: it does not wait at all.
+        assert!(futures_util::FutureExt::now_or_never(remote.asked()).is_some());
+        while waiting.join_next().await.is_some() {}
+        assert!(remote.is_fetching(), "the fetch goes on without them");
     }
 }

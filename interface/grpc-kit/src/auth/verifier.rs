@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -43,7 +43,7 @@ pub enum Unverified {
     /// It is not valid.
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    /// The remote keys were never there, so nothing can be said.
+    /// The remote keys are not there, so nothing can be said.
     #[error("tokens cannot be verified at present")]
     NoKeys,
 }
@@ -57,31 +57,52 @@ pub(crate) enum Found {
     Invalid,
     /// It names a key that is not there; it might be by now.
     UnknownKey,
-    /// The remote keys were never there, so nothing can be said.
+    /// The remote keys were never there or are on their way, so nothing can be said.
     NoKeysYet,
 }
 
 /// Verifies JSON Web Tokens (RFC 7519). A token must have `exp`; `nbf` counts when present.
 #[derive(Debug)]
 pub struct Verifier {
-    keys: RwLock<Keys>,
-    /// Those of the configuration, which stay when the remote ones change.
-    fixed: Keys,
+    held: Arc<Held>,
     remote: Option<Remote>,
     expected: Expectations,
+}
+
+/// The keys, and what was verified with them.
+#[derive(Debug)]
+pub(super) struct Held {
+    keys: RwLock<Keys>,
     /// Keyed by the whole token: a hash alone could be met by another token.
     verified: Cache<Box<str>, Principal>,
     /// How often the keys were replaced.
     generation: AtomicU64,
 }
 
+impl Held {
+    pub(super) fn new(keys: Keys) -> Self {
+        let (verified, generation) = (Cache::new(CACHED_TOKENS), AtomicU64::new(0));
+        Self { keys: RwLock::new(keys), verified, generation }
+    }
+
+    /// Rotates the keys, and forgets what the old ones verified.
+    pub(super) fn replace(&self, keys: Keys) {
+        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *held = keys;
+        self.generation.fetch_add(1, Ordering::Release);
+        // Under the lock: a verification with the old keys cannot fill the cache after this.
+        self.verified.clear();
+    }
+
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).has_id(id)
+    }
+}
+
 impl Verifier {
     /// A verifier with these keys.
     pub fn new(keys: Keys, expected: Expectations) -> Self {
-        let fixed = keys.clone();
-        let keys = RwLock::new(keys);
-        let (verified, generation) = (Cache::new(CACHED_TOKENS), AtomicU64::new(0));
-        Self { keys, fixed, remote: None, expected, verified, generation }
+        Self { held: Arc::new(Held::new(keys)), remote: None, expected }
     }
 
     /// Adds the keys of the key set at this URL. They are fetched while [`Verifier::keep_up_to_date`] runs, which the
@@ -93,42 +114,40 @@ impl Verifier {
         ca: Option<PathBuf>,
         refresh: Duration,
     ) -> Result<Self, DocumentError> {
-        self.remote = Some(Remote::new(url, ca, refresh)?);
+        let fixed = self.held.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.remote = Some(Remote::new(url, ca, refresh, fixed, Arc::clone(&self.held))?);
         Ok(self)
     }
 
     /// Fetches remote keys again and again, for as long as it is polled. Does nothing without any.
     pub async fn keep_up_to_date(&self) {
-        let Some(remote) = &self.remote else { return std::future::pending().await };
-        loop {
-            self.refetch().await;
-            remote.pause().await;
+        match &self.remote {
+            Some(remote) => remote.keep_up_to_date().await,
+            None => std::future::pending().await,
         }
     }
 
-    /// Fetches remote keys, unless that was done just now.
+    /// Waits until remote keys were there once; `None` without any.
+    pub(crate) fn first_keys(&self) -> Option<impl Future<Output = ()> + Send> {
+        self.remote.as_ref().map(Remote::first)
+    }
+
+    /// Fetches remote keys, unless that was done just now; waits for them, but not long.
     pub(crate) async fn refetch(&self) {
-        if let Some(remote) = &self.remote
-            && let Some(keys) = remote.changed(&self.fixed).await
-        {
-            tracing::info!("the keys that verify tokens were replaced");
-            self.replace_keys(keys);
+        if let Some(remote) = &self.remote {
+            remote.asked().await;
         }
     }
 
     /// Rotates the keys. Tokens are verified anew, so those of removed keys are refused from now on.
     pub fn replace_keys(&self, keys: Keys) {
-        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        *held = keys;
-        self.generation.fetch_add(1, Ordering::Release);
-        // Under the lock: a verification with the old keys cannot fill the cache after this.
-        self.verified.clear();
+        self.held.replace(keys);
     }
 
     /// What a caller has to have read before it verifies a token, to ask later whether that [still
     /// counts](Self::still_counts).
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.held.generation.load(Ordering::Acquire)
     }
 
     /// Whether a token that was verified at this generation of the keys would be again.
@@ -154,7 +173,8 @@ impl Verifier {
     /// As [`Verifier::verify`]; the remote keys are fetched first when the token names one that is not there.
     ///
     /// # Errors
-    /// [`Unverified::NoKeys`] while the remote keys were never there, [`Unverified::Rejected`] for every other reason.
+    /// [`Unverified::NoKeys`] while the remote keys were never there, or take too long to come again;
+    /// [`Unverified::Rejected`] for every other reason.
     pub async fn verify_fetching(&self, token: &str) -> Result<Principal, Unverified> {
         let found = match self.find(token) {
             Found::UnknownKey | Found::NoKeysYet => {
@@ -176,7 +196,13 @@ impl Verifier {
             Ok(principal) => Found::Valid(principal),
             Err(Rejected) => match &self.remote {
                 Some(remote) if !remote.was_fetched() => Found::NoKeysYet,
-                Some(_) if self.names_unknown_key(token) => Found::UnknownKey,
+                Some(remote) if self.names_unknown_key(token) => {
+                    if remote.is_fetching() {
+                        Found::NoKeysYet
+                    } else {
+                        Found::UnknownKey
+                    }
+                }
                 _ => Found::Invalid,
             },
         }
@@ -185,24 +211,23 @@ impl Verifier {
     fn names_unknown_key(&self, token: &str) -> bool {
         let header = Some(token).filter(|token| token.len() <= MAX_TOKEN_BYTES).map(decode_header);
         let id = header.and_then(|header| header.ok()?.kid);
-        let held = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        id.is_some_and(|id| !held.has_id(&id))
+        id.is_some_and(|id| !self.held.has_id(&id))
     }
 
     fn verify_at(&self, token: &str, now: u64) -> Result<Principal, Rejected> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Rejected);
         }
-        if let Some(principal) = self.verified.get(token) {
+        if let Some(principal) = self.held.verified.get(token) {
             return if self.is_current(&principal, now) {
                 Ok(principal)
             } else {
-                self.verified.remove(token);
+                self.held.verified.remove(token);
                 Err(Rejected)
             };
         }
         let header = decode_header(token).map_err(|_| Rejected)?;
-        let held = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.keys.read().unwrap_or_else(PoisonError::into_inner);
         let validation = self.validation(header.alg);
         let claims = held
             .candidates(&header)
@@ -210,7 +235,7 @@ impl Verifier {
             .ok_or(Rejected)?
             .claims;
         let principal = Principal::from_claims(claims);
-        self.verified.insert(token.into(), principal.clone());
+        self.held.verified.insert(token.into(), principal.clone());
         Ok(principal)
     }
 

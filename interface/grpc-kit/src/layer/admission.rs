@@ -98,19 +98,31 @@ impl<S: Clone> Clone for Admission<S> {
     }
 }
 
+impl Shared {
+    fn streams(&self) -> usize {
+        self.limit.max(STREAMS)
+    }
+
+    /// The same share of the streams as of the other calls.
+    fn low_streams(&self) -> usize {
+        (self.streams() * self.low_limit / self.limit.max(1)).max(1)
+    }
+}
+
 impl Apart<Shared> {
     fn admit(&self, low: bool, streams: bool) -> Result<Permit, Failure> {
         let limit = match (streams, low) {
-            (true, _) => self.limit.max(STREAMS),
+            (true, true) => self.low_streams(),
+            (true, false) => self.streams(),
             (false, true) => self.low_limit,
             (false, false) => self.limit,
         };
-        let permit = Permit { shared: self.clone(), streams };
-        let before = permit.places().fetch_add(1, Ordering::Relaxed);
-        if before < limit {
-            return Ok(permit);
+        let places = if streams { &self.streaming } else { &self.running };
+        // Who is shed is never counted: a crowd of them would take the place of those that are not.
+        let free = |running: usize| (running < limit).then(|| running + 1);
+        if places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok() {
+            return Ok(Permit { shared: self.clone(), streams });
         }
-        drop(permit);
         let failure = Failure::new(Kind::Overloaded, "the server is at its limit of concurrent calls");
         Err(failure.untouched().retry_after(RETRY_AFTER))
     }
@@ -123,15 +135,10 @@ struct Permit {
     streams: bool,
 }
 
-impl Permit {
-    fn places(&self) -> &AtomicUsize {
-        if self.streams { &self.shared.streaming } else { &self.shared.running }
-    }
-}
-
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.places().fetch_sub(1, Ordering::Relaxed);
+        let places = if self.streams { &self.shared.streaming } else { &self.shared.running };
+        places.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -271,6 +278,32 @@ mod tests {
         assert!(layer.shared.admit(false, false).is_ok());
         drop(streams);
         assert!(layer.shared.admit(true, true).is_ok());
+    }
+
+    #[test]
+    fn streams_of_low_priority_are_shed_first_too() {
+        let layer = layer(4, 2);
+        let streams: Vec<_> = (0..STREAMS / 2).map(|_| layer.shared.admit(true, true)).collect();
+        assert!(streams.iter().all(Result::is_ok));
+        assert!(layer.shared.admit(true, true).is_err());
+        assert!(layer.shared.admit(false, true).is_ok());
+    }
+
+    #[test]
+    fn a_crowd_that_is_shed_takes_no_place_of_the_others() {
+        let layer = layer(2, 1);
+        let _first = layer.shared.admit(true, false).expect("admitted");
+        std::thread::scope(|scope| {
+            let crowd: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| (0..100_000).filter(|_| layer.shared.admit(true, false).is_ok()).count())
+                })
+                .collect();
+            while !crowd.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                assert!(layer.shared.admit(false, false).is_ok());
+            }
+            assert!(crowd.into_iter().all(|one| one.join().is_ok_and(|admitted| admitted == 0)));
+        });
     }
 
     #[test]

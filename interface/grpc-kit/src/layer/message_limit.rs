@@ -1,5 +1,5 @@
 //! Bounds the size of one message in both directions, by the length that precedes it: too large a message is refused
-//! before it is read into memory or sent.
+//! before it is read into memory or sent. And sees to it that a request that was broken off is never read as a whole one.
 
 use std::{
     pin::Pin,
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tonic::Status;
 use tower::{BoxError, Layer, Service};
 
 use crate::{
@@ -59,7 +60,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let limit = Limit::new(self.max_bytes);
-        let request = request.map(|inner| LimitedRequest { inner, limit });
+        let request = request.map(|inner| LimitedRequest { inner, limit, broken_off: false });
         ResponseFuture { inner: self.inner.call(request), max_bytes: self.max_bytes }
     }
 }
@@ -68,16 +69,21 @@ where
 struct Limit {
     frames: FrameReader,
     max_bytes: usize,
+    /// How many have begun.
+    messages: u64,
 }
 
 impl Limit {
     fn new(max_bytes: usize) -> Self {
-        Self { frames: FrameReader::default(), max_bytes }
+        Self { frames: FrameReader::default(), max_bytes, messages: 0 }
     }
 
     fn check(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let mut largest = 0;
-        self.frames.read(chunk, |length| largest = largest.max(length));
+        self.frames.read(chunk, |length| {
+            largest = largest.max(length);
+            self.messages += 1;
+        });
         if largest <= self.max_bytes {
             return Ok(());
         }
@@ -117,7 +123,25 @@ pin_project! {
         #[pin]
         inner: B,
         limit: Limit,
+        broken_off: bool,
     }
+}
+
+/// Whether the caller cancelled the call before its request was whole.
+fn is_cancel(error: &BoxError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+    while let Some(error) = cause {
+        if let Some(broken) = error.downcast_ref::<h2::Error>() {
+            return broken.reason() == Some(h2::Reason::CANCEL);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Any code but CANCELLED, which tonic's servers take for the end of the request: half a stream would be a whole one.
+fn broken_off() -> BoxError {
+    Status::aborted("the caller broke off its request").into()
 }
 
 impl<B> Body for LimitedRequest<B>
@@ -133,10 +157,27 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
+        if *this.broken_off {
+            return Poll::Ready(Some(Err(broken_off())));
+        }
         let Some(frame) = ready!(this.inner.poll_frame(cx)) else { return Poll::Ready(None) };
-        let frame = frame.map_err(Into::into)?;
-        if let Some(chunk) = frame.data_ref() {
-            this.limit.check(chunk).map_err(|failure| render::status(&failure.untouched()))?;
+        let frame = match frame.map_err(Into::into) {
+            Ok(frame) => frame,
+            Err(error) if is_cancel(&error) => {
+                // The connection drops the call once it has been polled, and it counts as cancelled. Only who reads on
+                // elsewhere is polled again.
+                *this.broken_off = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
+        if let Some(chunk) = frame.data_ref()
+            && let Err(failure) = this.limit.check(chunk)
+        {
+            // What came before it may have been acted upon.
+            let failure = if this.limit.messages > 1 { failure } else { failure.untouched() };
+            return Poll::Ready(Some(Err(render::status(&failure).into())));
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -194,8 +235,9 @@ impl<B: Body<Data = Bytes>> Body for LimitedResponse<B> {
 mod tests {
     use std::convert::Infallible;
 
-    use http_body_util::{BodyExt as _, Full};
-    use tonic::{Code, Status};
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+    use tonic::Code;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
@@ -220,6 +262,18 @@ mod tests {
             let text = inner.expect("a body").collect().await.expect("text").to_bytes();
             assert_eq!(text, format!("{code:?}"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_broken_off_is_no_whole_one() {
+        let cancel = stream::once(async { Err(h2::Error::from(h2::Reason::CANCEL)) });
+        let whole = stream::iter([Ok(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 0])))]);
+        let inner = StreamBody::new(Box::pin(whole.chain(cancel)));
+        let mut body = LimitedRequest { inner, limit: Limit::new(8), broken_off: false };
+        assert!(body.frame().await.expect("a frame").is_ok());
+        assert!(body.frame().now_or_never().is_none(), "once nothing, for the call to be dropped");
+        let error = body.frame().await.expect("no end").expect_err("broken off");
+        assert_eq!(Status::from_error(error).code(), Code::Aborted);
     }
 
     fn code_of(read: Result<(), BoxError>) -> Option<Code> {

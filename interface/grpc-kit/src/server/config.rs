@@ -1,62 +1,59 @@
-//! The settings under `GRPC__SERVER__`: every key does what it says, and an unknown one is an error. Reading them from
-//! the environment or a file is the process's business; here they are types, defaults and checks.
+//! The settings under `GRPC__SERVER__`: every key does what it says, and an unknown one is an error.
+//! [`Settings`](crate::settings::Settings) reads them from the environment and a file.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use self::ConfigError as Error;
+pub use super::check::ConfigError;
+pub use crate::settings::{Environment, Secret};
 use crate::{
-    auth::{Expectations, Keys, Verifier},
     compression::Compression,
+    settings::value::{DAY_MS, MAX_BYTES, address, list, optional, optional_word, pem, port, switch, whole},
     tls::ServerTlsConfig,
 };
 
-/// How a process is run; decides the defaults that differ between a desk and the world.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Environment {
-    /// Bound to this machine, no authentication unless configured.
-    #[default]
-    Development,
-    /// As production.
-    Staging,
-    /// Bound to all addresses, authentication required unless configured, weak secrets refused.
-    Production,
-}
-
 /// `GRPC__SERVER__*`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `ENABLED`: whether to serve at all.
+    /// `ENABLED`: whether to serve at all; see [`Server::bind_and_serve`](super::serve::Server::bind_and_serve).
+    #[serde(deserialize_with = "switch")]
     pub enabled: bool,
     /// `HOST`: the address to bind; by default 127.0.0.1 in development and 0.0.0.0 elsewhere.
+    #[serde(deserialize_with = "address")]
     pub host: Option<IpAddr>,
     /// `PORT`, 0 for any free one.
+    #[serde(deserialize_with = "port")]
     pub port: u16,
     /// `MAX_WORKERS`, 1..=100: at most so many threads serve; see [`Config::runtime`].
+    #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
     pub max_workers: usize,
     /// `MAX_CONCURRENT_RPCS`, 1..=10000: calls at once on the whole server, and HTTP/2 streams on one connection.
+    #[serde(deserialize_with = "whole::<_, _, 1, 10_000>")]
     pub max_concurrent_rpcs: u32,
     /// `REFLECTION_ENABLED`: whether clients may ask for the contracts.
+    #[serde(deserialize_with = "switch")]
     pub reflection_enabled: bool,
     /// `HEALTH_CHECK_ENABLED`: whether the health protocol is served.
+    #[serde(deserialize_with = "switch")]
     pub health_check_enabled: bool,
     /// `MAX_MESSAGE_SIZE`, at least 1024: bytes of one message, in both directions.
+    #[serde(deserialize_with = "whole::<_, _, 1_024, MAX_BYTES>")]
     pub max_message_size: usize,
     /// `COMPRESSION`: `off`, `gzip` or `zstd`: how answers are sent to clients that read it; when on, requests may come
     /// by either. For servicers made with the settings, by [`servicer!`](crate::servicer).
     pub compression: Compression,
     /// `KEEPALIVE_TIME_MS`: a connection without traffic is pinged this often; 0 for never.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub keepalive_time_ms: u64,
     /// `KEEPALIVE_TIMEOUT_MS`: a ping unanswered for this long closes the connection.
+    #[serde(deserialize_with = "whole::<_, _, 1, DAY_MS>")]
     pub keepalive_timeout_ms: u64,
     /// `TLS__*`.
     pub tls: ServerTlsConfig,
@@ -100,8 +97,7 @@ impl Default for Config {
 }
 
 /// Whether calls need a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     /// Tokens are not looked at.
     Off,
@@ -111,29 +107,45 @@ pub enum AuthMode {
     Required,
 }
 
+fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AuthMode>, D::Error> {
+    use AuthMode::{Off, Optional, Required};
+    optional_word(deserializer, &[("off", Off), ("optional", Optional), ("required", Required)])
+}
+
 /// `GRPC__SERVER__AUTH__*`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
     /// `MODE`: `off`, `optional` or `required`; by default off in development and required elsewhere.
+    #[serde(deserialize_with = "mode")]
     pub mode: Option<AuthMode>,
     /// `JWT_SECRET`: shared secret of HS256, HS384 and HS512 tokens.
+    #[serde(deserialize_with = "optional")]
     pub jwt_secret: Option<Secret>,
     /// `PUBLIC_KEY`: PEM of the RSA, EC or Ed25519 key that verifies tokens.
+    #[serde(deserialize_with = "pem")]
     pub public_key: Option<String>,
     /// `JWKS`: a JSON Web Key Set as text, for several keys or keys with ids.
+    #[serde(deserialize_with = "optional")]
     pub jwks: Option<String>,
-    /// `JWKS_URL`: where a JSON Web Key Set is fetched; `https` in production.
+    /// `JWKS_URL`: where a JSON Web Key Set of public keys is fetched; `https`, and with ISSUER and AUDIENCE, outside
+    /// development.
+    #[serde(deserialize_with = "optional")]
     pub jwks_url: Option<String>,
     /// `JWKS_CA`: PEM file with the authorities to trust there; by default the system's.
+    #[serde(deserialize_with = "optional")]
     pub jwks_ca: Option<PathBuf>,
     /// `JWKS_REFRESH_SECONDS`, at most 86400: how often it is fetched; at least ten seconds apart.
+    #[serde(deserialize_with = "whole::<_, _, 0, 86_400>")]
     pub jwks_refresh_seconds: u64,
-    /// `ISSUER`: the `iss` tokens must have.
+    /// `ISSUER`: the `iss` tokens must have; none or `*` for any.
+    #[serde(deserialize_with = "optional")]
     pub issuer: Option<String>,
-    /// `AUDIENCE`: the `aud` tokens must contain.
+    /// `AUDIENCE`: the `aud` tokens must contain; none or `*` for any.
+    #[serde(deserialize_with = "optional")]
     pub audience: Option<String>,
     /// `LEEWAY_SECONDS`, at most 600: how far the clocks may differ.
+    #[serde(deserialize_with = "whole::<_, _, 0, 600>")]
     pub leeway_seconds: u64,
 }
 
@@ -155,20 +167,26 @@ impl Default for AuthConfig {
 }
 
 /// `GRPC__SERVER__LIMITS__*`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// `RATE_PER_SECOND`: calls a second for one caller; 0 for no limit.
+    #[serde(deserialize_with = "whole::<_, _, 0, 1_000_000>")]
     pub rate_per_second: u32,
     /// `RATE_BURST`: calls at once after a pause; 0 for as many as a second allows.
+    #[serde(deserialize_with = "whole::<_, _, 0, 1_000_000>")]
     pub rate_burst: u32,
     /// `LOW_PRIORITY_SHARE`, 1..=100: percent of MAX_CONCURRENT_RPCS above which calls of low priority are shed.
+    #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
     pub low_priority_share: u32,
     /// `LOW_PRIORITY_METHODS`: paths whose calls are of low priority.
+    #[serde(deserialize_with = "list")]
     pub low_priority_methods: Vec<String>,
     /// `MAX_CONNECTIONS`, at least 1: connections at once; more wait in the socket's queue.
+    #[serde(deserialize_with = "whole::<_, _, 1, 1_000_000>")]
     pub max_connections: usize,
     /// `MAX_HEADER_BYTES`, at least 1024: all headers of one call.
+    #[serde(deserialize_with = "whole::<_, _, 1_024, 1_048_576>")]
     pub max_header_bytes: u32,
 }
 
@@ -186,23 +204,27 @@ impl Default for LimitsConfig {
 }
 
 /// `GRPC__SERVER__DEADLINE__*`; methods that answer with a stream are exempt.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadlineConfig {
     /// `DEFAULT_MS`: for calls that set none; 0 for none.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub default_ms: u64,
     /// `MAX_MS`: cuts what calls set; 0 for no bound.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_ms: u64,
 }
 
 /// `GRPC__SERVER__CONNECTION__*`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionConfig {
     /// `MAX_AGE_MS`: a connection is asked to close (GOAWAY) at this age, so that clients spread again; 0 for never. It
     /// varies by a tenth either way, lest all of them come back at once.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_age_ms: u64,
     /// `MAX_AGE_GRACE_MS`: calls that still run on it then are cut off after this.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_age_grace_ms: u64,
 }
 
@@ -213,10 +235,11 @@ impl Default for ConnectionConfig {
 }
 
 /// `GRPC__SERVER__SHUTDOWN__*`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownConfig {
     /// `DRAIN_MS`: what runs when the server is to end has this long to finish.
+    #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub drain_ms: u64,
 }
 
@@ -227,10 +250,11 @@ impl Default for ShutdownConfig {
 }
 
 /// `GRPC__SERVER__LOGGING__*`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoggingConfig {
     /// `SUCCESS_SAMPLE`, at least 1: of the calls that succeed, one in so many is logged.
+    #[serde(deserialize_with = "whole::<_, _, 1, 1_000_000>")]
     pub success_sample: u32,
 }
 
@@ -240,200 +264,7 @@ impl Default for LoggingConfig {
     }
 }
 
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps this text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Shorter than the hash it keys, or with so few different characters that it was typed, not drawn.
-    fn is_weak(&self) -> bool {
-        let distinct: std::collections::HashSet<char> = self.0.chars().collect();
-        self.0.len() < 32 || distinct.len() < 10
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// A setting that cannot be used: its key and what is wrong, never its value if that could be a secret.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A number beyond its bounds.
-    #[error("{key} must be {bounds}")]
-    OutOfBounds {
-        /// The full key.
-        key: &'static str,
-        /// What it may be.
-        bounds: &'static str,
-    },
-    /// Authentication without anything to verify tokens with.
-    #[error("{key} is needed because authentication is on (or PUBLIC_KEY, JWKS, JWKS_URL)")]
-    NoKeyMaterial {
-        /// The full key.
-        key: &'static str,
-    },
-    /// A secret that can be guessed.
-    #[error("{key} is too weak for production: at least 32 characters, at least 10 different ones")]
-    WeakSecret {
-        /// The full key.
-        key: &'static str,
-    },
-    /// Key material that cannot be read.
-    #[error("{key} cannot be used: {problem}")]
-    KeyMaterial {
-        /// The full key.
-        key: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A name no registered service has.
-    #[error("{key} names {name}, which no registered service has")]
-    UnknownMethod {
-        /// The full key, or the builder's method.
-        key: &'static str,
-        /// The name.
-        name: String,
-    },
-}
-
 impl Config {
-    /// Checks what a type cannot.
-    ///
-    /// # Errors
-    /// The first setting that cannot be used.
-    pub fn check(&self, environment: Environment) -> Result<(), Error> {
-        self.check_apart_from_keys()?;
-        self.verifier(environment).map(|_| ())
-    }
-
-    pub(crate) fn check_apart_from_keys(&self) -> Result<(), Error> {
-        let bounds =
-            |holds: bool, key, bounds| if holds { Ok(()) } else { Err(Error::OutOfBounds { key, bounds }) };
-        bounds((1..=100).contains(&self.max_workers), "GRPC__SERVER__MAX_WORKERS", "1 to 100")?;
-        bounds(
-            (1..=10_000).contains(&self.max_concurrent_rpcs),
-            "GRPC__SERVER__MAX_CONCURRENT_RPCS",
-            "1 to 10000",
-        )?;
-        bounds(
-            (1024..=1 << 30).contains(&self.max_message_size),
-            "GRPC__SERVER__MAX_MESSAGE_SIZE",
-            "1024 to 1073741824",
-        )?;
-        bounds(
-            self.keepalive_time_ms == 0 || self.keepalive_timeout_ms > 0,
-            "GRPC__SERVER__KEEPALIVE_TIMEOUT_MS",
-            "above 0 while KEEPALIVE_TIME_MS is",
-        )?;
-        bounds(self.auth.leeway_seconds <= 600, "GRPC__SERVER__AUTH__LEEWAY_SECONDS", "0 to 600")?;
-        bounds(
-            self.auth.jwks_refresh_seconds <= 86_400,
-            "GRPC__SERVER__AUTH__JWKS_REFRESH_SECONDS",
-            "0 to 86400",
-        )?;
-        let limits = &self.limits;
-        bounds(
-            (1..=100).contains(&limits.low_priority_share),
-            "GRPC__SERVER__LIMITS__LOW_PRIORITY_SHARE",
-            "1 to 100",
-        )?;
-        bounds(
-            limits.rate_burst == 0 || limits.rate_per_second > 0,
-            "GRPC__SERVER__LIMITS__RATE_BURST",
-            "0 without RATE_PER_SECOND",
-        )?;
-        bounds(limits.max_connections > 0, "GRPC__SERVER__LIMITS__MAX_CONNECTIONS", "at least 1")?;
-        bounds(limits.max_header_bytes >= 1024, "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES", "at least 1024")?;
-        bounds(
-            (1..=86_400).contains(&self.tls.reload_seconds),
-            "GRPC__SERVER__TLS__RELOAD_SECONDS",
-            "1 to 86400",
-        )?;
-        bounds(self.logging.success_sample > 0, "GRPC__SERVER__LOGGING__SUCCESS_SAMPLE", "at least 1")
-    }
-
-    /// Whether calls need a token: the configured mode, else by the environment.
-    pub fn auth_mode(&self, environment: Environment) -> AuthMode {
-        self.auth.mode.unwrap_or(match environment {
-            Environment::Development => AuthMode::Off,
-            Environment::Staging | Environment::Production => AuthMode::Required,
-        })
-    }
-
-    /// The verifier by the configured keys; `None` when authentication is off.
-    ///
-    /// # Errors
-    /// When there are no keys, they cannot be read, or in production, the secret can be guessed.
-    pub fn verifier(&self, environment: Environment) -> Result<Option<Verifier>, Error> {
-        const SECRET: &str = "GRPC__SERVER__AUTH__JWT_SECRET";
-        if self.auth_mode(environment) == AuthMode::Off {
-            return Ok(None);
-        }
-        let mut keys = Keys::default();
-        if let Some(secret) = &self.auth.jwt_secret {
-            if environment == Environment::Production && secret.is_weak() {
-                return Err(Error::WeakSecret { key: SECRET });
-            }
-            keys = keys.with_secret(secret.expose().as_bytes());
-        }
-        if let Some(pem) = &self.auth.public_key {
-            keys = keys.with_public_pem(pem).map_err(|error| Error::KeyMaterial {
-                key: "GRPC__SERVER__AUTH__PUBLIC_KEY",
-                problem: error.to_string(),
-            })?;
-        }
-        if let Some(jwks) = &self.auth.jwks {
-            keys = keys.with_jwks(jwks).map_err(|error| Error::KeyMaterial {
-                key: "GRPC__SERVER__AUTH__JWKS",
-                problem: error.to_string(),
-            })?;
-        }
-        let remote = self.auth.jwks_url.is_some();
-        if keys.is_empty() && self.tls.client_ca.is_some() && !remote {
-            // Certificates say who calls; no token is valid.
-            return Ok(None);
-        }
-        if keys.is_empty() && !remote {
-            return Err(Error::NoKeyMaterial { key: SECRET });
-        }
-        let expected = Expectations {
-            issuer: self.auth.issuer.clone(),
-            audience: self.auth.audience.clone(),
-            leeway_seconds: self.auth.leeway_seconds,
-        };
-        self.with_remote(Verifier::new(keys, expected), environment).map(Some)
-    }
-
-    fn with_remote(&self, verifier: Verifier, environment: Environment) -> Result<Verifier, Error> {
-        const JWKS_URL: &str = "GRPC__SERVER__AUTH__JWKS_URL";
-        let Some(url) = &self.auth.jwks_url else { return Ok(verifier) };
-        if environment == Environment::Production && !url.starts_with("https://") {
-            // Who can answer in its place could sign any token.
-            return Err(Error::KeyMaterial {
-                key: JWKS_URL,
-                problem: "it must be https in production".to_owned(),
-            });
-        }
-        let refresh = Duration::from_secs(self.auth.jwks_refresh_seconds);
-        verifier
-            .with_remote(url, self.auth.jwks_ca.clone(), refresh)
-            .map_err(|error| Error::KeyMaterial { key: JWKS_URL, problem: error.to_string() })
-    }
-
     /// Where to listen: the configured host, else by the environment.
     pub fn address(&self, environment: Environment) -> SocketAddr {
         let host = self.host.unwrap_or(IpAddr::V4(match environment {

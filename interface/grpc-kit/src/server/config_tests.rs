@@ -29,20 +29,35 @@ fn an_unknown_key_is_an_error_that_names_it() {
 
 #[test]
 fn bounds_name_their_key() {
-    for (value, key) in [
-        (json!({"max_workers": 0}), "GRPC__SERVER__MAX_WORKERS"),
-        (json!({"max_concurrent_rpcs": 10_001}), "GRPC__SERVER__MAX_CONCURRENT_RPCS"),
-        (json!({"max_message_size": 1023}), "GRPC__SERVER__MAX_MESSAGE_SIZE"),
-        (json!({"keepalive_timeout_ms": 0}), "GRPC__SERVER__KEEPALIVE_TIMEOUT_MS"),
-        (json!({"auth": {"leeway_seconds": 601}}), "GRPC__SERVER__AUTH__LEEWAY_SECONDS"),
-        (json!({"limits": {"low_priority_share": 0}}), "GRPC__SERVER__LIMITS__LOW_PRIORITY_SHARE"),
-        (json!({"limits": {"rate_burst": 5}}), "GRPC__SERVER__LIMITS__RATE_BURST"),
-        (json!({"limits": {"max_connections": 0}}), "GRPC__SERVER__LIMITS__MAX_CONNECTIONS"),
-        (json!({"limits": {"max_header_bytes": 10}}), "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES"),
-        (json!({"logging": {"success_sample": 0}}), "GRPC__SERVER__LOGGING__SUCCESS_SAMPLE"),
+    let limits = |limits: LimitsConfig| Config { limits, ..Config::default() };
+    let (auth, logging) =
+        (AuthConfig { leeway_seconds: 601, ..AuthConfig::default() }, LoggingConfig { success_sample: 0 });
+    for (config, key) in [
+        (Config { max_workers: 0, ..Config::default() }, "GRPC__SERVER__MAX_WORKERS"),
+        (Config { max_concurrent_rpcs: 10_001, ..Config::default() }, "GRPC__SERVER__MAX_CONCURRENT_RPCS"),
+        (Config { max_message_size: 1023, ..Config::default() }, "GRPC__SERVER__MAX_MESSAGE_SIZE"),
+        (Config { keepalive_timeout_ms: 0, ..Config::default() }, "GRPC__SERVER__KEEPALIVE_TIMEOUT_MS"),
+        (Config { auth, ..Config::default() }, "GRPC__SERVER__AUTH__LEEWAY_SECONDS"),
+        (
+            limits(LimitsConfig { low_priority_share: 0, ..LimitsConfig::default() }),
+            "GRPC__SERVER__LIMITS__LOW_PRIORITY_SHARE",
+        ),
+        (
+            limits(LimitsConfig { rate_burst: 5, ..LimitsConfig::default() }),
+            "GRPC__SERVER__LIMITS__RATE_BURST",
+        ),
+        (
+            limits(LimitsConfig { max_connections: 0, ..LimitsConfig::default() }),
+            "GRPC__SERVER__LIMITS__MAX_CONNECTIONS",
+        ),
+        (
+            limits(LimitsConfig { max_header_bytes: 10, ..LimitsConfig::default() }),
+            "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES",
+        ),
+        (Config { logging, ..Config::default() }, "GRPC__SERVER__LOGGING__SUCCESS_SAMPLE"),
     ] {
-        let error =
-            parse(value).expect("well formed").check(Environment::Development).expect_err("out of bounds");
+        let error = config.check(Environment::Development).expect_err("out of bounds");
+        assert_eq!(error.key(), key);
         assert!(error.to_string().starts_with(key), "{error}");
     }
 }
@@ -65,11 +80,36 @@ fn production_needs_strong_key_material() {
     assert!(matches!(none, ConfigError::NoKeyMaterial { .. }));
     for weak in ["secret", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "change-me"] {
         let config = parse(json!({"auth": {"jwt_secret": weak}})).expect("well formed");
-        let error = config.check(Environment::Production).expect_err("weak");
-        assert_eq!(error, ConfigError::WeakSecret { key: "GRPC__SERVER__AUTH__JWT_SECRET" });
+        for environment in [Environment::Staging, Environment::Production] {
+            let error = config.check(environment).expect_err("weak");
+            assert_eq!(error, ConfigError::WeakSecret { key: "GRPC__SERVER__AUTH__JWT_SECRET" });
+        }
     }
     let strong = parse(json!({"auth": {"jwt_secret": GOOD_SECRET}})).expect("well formed");
     strong.check(Environment::Production).expect("strong");
+}
+
+#[test]
+fn fetched_keys_verify_only_tokens_meant_for_this_server() {
+    let auth = |given: serde_json::Value| {
+        let mut auth = json!({"jwks_url": "https://issuer.test/keys"});
+        auth.as_object_mut().expect("an object").extend(given.as_object().expect("an object").clone());
+        parse(json!({"auth": auth})).expect("well formed")
+    };
+    for (given, key) in [
+        (json!({}), "GRPC__SERVER__AUTH__ISSUER"),
+        (json!({"issuer": "me"}), "GRPC__SERVER__AUTH__AUDIENCE"),
+        (json!({"audience": "us"}), "GRPC__SERVER__AUTH__ISSUER"),
+    ] {
+        for environment in [Environment::Staging, Environment::Production] {
+            let error = auth(given.clone()).check(environment).expect_err(key);
+            assert_eq!(error, ConfigError::NotStated { key });
+        }
+        auth(given).verifier(Environment::Development).expect("anything goes at a desk");
+    }
+    for given in [json!({"issuer": "me", "audience": "us"}), json!({"issuer": "*", "audience": "*"})] {
+        auth(given).check(Environment::Production).expect("stated");
+    }
 }
 
 #[test]

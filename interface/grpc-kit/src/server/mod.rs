@@ -1,8 +1,10 @@
 //! The server: its settings, what is registered, the stack of layers, and serving until drained.
 
 pub mod builder;
+mod check;
 pub mod config;
 mod connection;
+pub mod layered;
 mod preface;
 mod reflection;
 pub mod router;

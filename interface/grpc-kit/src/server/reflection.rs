@@ -25,6 +25,8 @@ pub(super) fn mount(
         builder
             .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+            // No service has the details of an error in its descriptor; with these, clients can show them in words.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .include_reflection_service(false)
     };
     let v1: v1::ServerReflectionServer<_> = builder().build_v1()?;

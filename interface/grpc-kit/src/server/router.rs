@@ -123,10 +123,11 @@ impl Service<Request<RequestBody>> for Router {
     }
 }
 
+/// `application/grpc`, with a codec or parameters: gRPC-Web, which begins alike, frames its trailers otherwise.
 fn is_grpc<B>(request: &Request<B>) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
-    request.method() == http::Method::POST
-        && content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    request.method() == http::Method::POST && matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
 /// The servicer's answer, or the one for requests that are no gRPC.

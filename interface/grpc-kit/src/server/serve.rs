@@ -17,7 +17,7 @@ use crate::{
     auth::{Principal, Verifier},
     call::Connection,
     drain::{Draining, Shutdown},
-    health::HealthReporter,
+    health::{Dependency, HealthReporter},
     methods::Methods,
     tls::{ServerTls, spiffe_id},
 };
@@ -32,9 +32,8 @@ pub struct Server {
     methods: Arc<Methods>,
     transport: Transport,
     upkeep: Upkeep,
+    config: Config,
     address: SocketAddr,
-    drain: Duration,
-    max_connections: usize,
     health: HealthReporter,
 }
 
@@ -46,8 +45,13 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
+    /// What no call can be served without: the keys that are fetched. To be up once they were there.
+    fn missing(&self, health: &HealthReporter) -> Option<Dependency> {
+        self.verifier.as_ref()?.first_keys().map(|_| health.dependency("token keys"))
+    }
+
     /// Certificates and keys, for as long as it is polled.
-    async fn keep_up_to_date(&self) {
+    async fn keep_up_to_date(&self, missing: Option<Dependency>) {
         let certificates = async {
             if let Some(tls) = &self.tls {
                 tls.keep_up_to_date().await;
@@ -58,7 +62,15 @@ impl Upkeep {
                 verifier.keep_up_to_date().await;
             }
         };
-        tokio::join!(certificates, keys);
+        let first = async {
+            if let Some(verifier) = &self.verifier
+                && let (Some(first), Some(missing)) = (verifier.first_keys(), missing)
+            {
+                first.await;
+                missing.up();
+            }
+        };
+        tokio::join!(certificates, keys, first);
         std::future::pending::<()>().await;
     }
 }
@@ -75,13 +87,11 @@ impl Server {
         (entry, methods): (Entry, Arc<Methods>),
         transport: Transport,
         upkeep: Upkeep,
-        config: &Config,
+        config: Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
-        let drain = Duration::from_millis(config.shutdown.drain_ms);
-        let max_connections = config.limits.max_connections;
-        Self { entry, methods, transport, upkeep, address, drain, max_connections, health }
+        Self { entry, methods, transport, upkeep, config, address, health }
     }
 
     /// The configured address.
@@ -94,11 +104,29 @@ impl Server {
         self.health.clone()
     }
 
-    /// Listens on the configured address, then [serves](Self::serve).
+    /// What most processes do: [binds and serves](Self::bind_and_serve) until SIGTERM or Ctrl-C, at the second of which
+    /// what still runs is cut off. Blocks, and makes a [runtime](Config::runtime) of at most MAX_WORKERS threads.
+    ///
+    /// # Errors
+    /// When the system starts no threads, or the address cannot be bound.
+    pub fn run(self) -> std::io::Result<Drained> {
+        self.config.runtime()?.block_on(async {
+            let shutdown = Shutdown::new();
+            tokio::spawn(shutdown.clone().advance_on_signals());
+            self.bind_and_serve(&shutdown).await
+        })
+    }
+
+    /// Listens on the configured address, then [serves](Self::serve). A server that is not ENABLED opens no socket and
+    /// only waits for the shutdown.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind_and_serve(self, shutdown: &Shutdown) -> std::io::Result<Drained> {
+        if !self.config.enabled {
+            shutdown.draining().draining().await;
+            return Ok(Drained { cut_off: 0 });
+        }
         let listener = TcpListener::bind(self.address).await?;
         Ok(self.serve(listener, shutdown).await)
     }
@@ -109,16 +137,17 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, shutdown: &Shutdown) -> Drained {
         let mut connections = JoinSet::new();
         let mut draining = shutdown.draining();
-        self.health.running();
         let upkeep = self.upkeep.clone();
-        let mut up_to_date = pin!(upkeep.keep_up_to_date());
+        let mut up_to_date = pin!(upkeep.keep_up_to_date(upkeep.missing(&self.health)));
+        self.health.running();
+        let most = self.config.limits.max_connections;
         loop {
             tokio::select! {
                 biased;
                 () = draining.draining() => break,
                 () = &mut up_to_date => {}
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                accepted = listener.accept(), if connections.len() < self.max_connections => match accepted {
+                accepted = listener.accept(), if connections.len() < most => match accepted {
                     Ok((stream, peer)) => self.start(&mut connections, stream, Some(peer), shutdown),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -195,7 +224,7 @@ impl Server {
     async fn finish(&self, mut connections: JoinSet<()>, mut draining: Draining) -> Drained {
         let finished = async { while connections.join_next().await.is_some() {} };
         tokio::select! {
-            _ = timeout(self.drain, finished) => {}
+            _ = timeout(Duration::from_millis(self.config.shutdown.drain_ms), finished) => {}
             () = draining.stopped() => {}
         }
         let cut_off = connections.len();

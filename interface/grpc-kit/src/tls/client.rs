@@ -15,19 +15,34 @@ use super::{
     files::{Material, Reloading, TlsError},
     provider,
 };
+use crate::settings::value::optional;
 
 /// `GRPC__CLIENT__TLS__*`; used for targets with `https` in their URL.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientTlsConfig {
     /// `CA`: PEM file with the authorities to trust; by default the system's.
+    #[serde(deserialize_with = "optional")]
     pub ca: Option<PathBuf>,
     /// `CERT`: PEM file with the client's own certificate, for servers that want one.
+    #[serde(deserialize_with = "optional")]
     pub cert: Option<PathBuf>,
     /// `KEY`: PEM file with the certificate's private key.
+    #[serde(deserialize_with = "optional")]
     pub key: Option<PathBuf>,
     /// `SERVER_NAME`: the name the server's certificate must have; by default the target's first host.
+    #[serde(deserialize_with = "optional")]
     pub server_name: Option<String>,
+}
+
+impl ClientTlsConfig {
+    /// Whether clients can use the files, as far as they are named.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), TlsError> {
+        ClientTls::new(self, "localhost").map(drop)
+    }
 }
 
 /// The client's side of handshakes with one target.

@@ -19,24 +19,39 @@ use super::{
     files::{Material, Reloading, TlsError},
     provider,
 };
+use crate::settings::value::{optional, whole};
 
 /// How long a client may take for the handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GRPC__SERVER__TLS__*`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerTlsConfig {
     /// `CERT`: PEM file with the server's certificate and those between it and its authority. With it, only TLS is
     /// spoken.
+    #[serde(deserialize_with = "optional")]
     pub cert: Option<PathBuf>,
     /// `KEY`: PEM file with the certificate's private key.
+    #[serde(deserialize_with = "optional")]
     pub key: Option<PathBuf>,
     /// `CLIENT_CA`: PEM file with the authorities one of which must have signed the client's certificate. With it,
     /// clients need one, and who has one with a SPIFFE id needs no token.
+    #[serde(deserialize_with = "optional")]
     pub client_ca: Option<PathBuf>,
     /// `RELOAD_SECONDS`, at least 1: how often the files are looked at for a change.
+    #[serde(deserialize_with = "whole::<_, _, 1, 86_400>")]
     pub reload_seconds: u64,
+}
+
+impl ServerTlsConfig {
+    /// Whether a server can use the files, as far as they are named.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), TlsError> {
+        ServerTls::new(self).map(drop)
+    }
 }
 
 impl Default for ServerTlsConfig {

@@ -6,10 +6,14 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use hive_grpc_kit::{server::config::Environment, testing::Channel};
-use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+use hive_grpc_kit::{
+    health::ServingStatus,
+    server::config::Environment,
+    testing::{Channel, key_set, token_of},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,7 +21,10 @@ use tokio::{
 };
 use tonic::{Code, Request, Status};
 
-use crate::servicer::{EchoClient, Running, ask, builder};
+use crate::{
+    servicer::{EchoClient, Running, ask, builder},
+    until,
+};
 
 /// Whoever publishes a key set, over plain HTTP.
 struct Publisher {
@@ -55,22 +62,12 @@ impl Publisher {
     }
 }
 
-/// A set of shared secrets by id; `c2VjcmV0…` is base64 for bytes nobody has to know.
 fn set(ids: &[&str]) -> Value {
-    let keys: Vec<_> = ids.iter().map(|id| json!({"kty": "oct", "kid": id, "k": secret(id)})).collect();
-    json!({"keys": keys})
-}
-
-fn secret(id: &str) -> String {
-    format!("c2VjcmV0{id}c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
+    serde_json::from_str(&key_set(ids)).expect("JSON")
 }
 
 async fn call(channel: &Channel, key: &str) -> Result<String, Status> {
-    let header = Header { kid: Some(key.to_owned()), ..Header::default() };
-    let claims = json!({"sub": format!("user of {key}"), "exp": get_current_timestamp() + 600});
-    let encoding = EncodingKey::from_base64_secret(&format!("{}=", secret(key)))
-        .or_else(|_| EncodingKey::from_base64_secret(&secret(key)));
-    let token = encode(&header, &claims, &encoding.expect("a key")).expect("a token");
+    let token = token_of(key, &format!("user of {key}"));
     let mut request = Request::new(ask("a"));
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("a value"));
     let answer = EchoClient::new(channel.clone()).unary(request).await?;
@@ -92,12 +89,68 @@ async fn a_key_that_was_published_meanwhile_is_fetched_once() {
     running.end().await;
 }
 
+/// Moves the clock of the runtime, and of it alone.
+async fn later(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn keys_are_rotated_while_the_server_serves() {
+    let publisher = Publisher::start(set(&["aaaa"])).await;
+    let running = publisher.server().await;
+    let channel = running.channel().await;
+    call(&channel, "aaaa").await.expect("the old key");
+    // The new key is published beside the old one: the first token by it makes the server ask, not sooner than allowed.
+    publisher.publish(set(&["aaaa", "bbbb"]));
+    assert_eq!(call(&channel, "bbbb").await.expect_err("too soon").code(), Code::Unauthenticated);
+    later(11).await;
+    assert_eq!(call(&channel, "bbbb").await.expect("fetched"), "user of bbbb");
+    call(&channel, "aaaa").await.expect("still the old key");
+    // Whoever publishes is away: what is known stays.
+    publisher.publish(Value::Null);
+    let asked = publisher.asked.load(Ordering::SeqCst);
+    later(301).await;
+    until(|| publisher.asked.load(Ordering::SeqCst) > asked).await;
+    call(&channel, "bbbb").await.expect("still known");
+    // The old key is withdrawn: after the next fetch, which nobody asks for, it is nobody's.
+    publisher.publish(set(&["bbbb"]));
+    let withdrawn = async {
+        while call(&channel, "aaaa").await.is_ok() {
+            later(301).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3600), withdrawn).await.expect("within the time");
+    assert_eq!(call(&channel, "aaaa").await.expect_err("withdrawn").code(), Code::Unauthenticated);
+    call(&channel, "bbbb").await.expect("the new key");
+    running.end().await;
+}
+
 #[tokio::test]
 async fn without_any_keys_nothing_is_said_about_tokens() {
     let publisher = Publisher::start(Value::Null).await;
     let running = publisher.server().await;
     let status = call(&running.channel().await, "aaaa").await.expect_err("no keys");
     assert_eq!(status.code(), Code::Unavailable);
+    let health = &running.health;
+    assert_eq!(health.status(""), Some(ServingStatus::NotServing));
+    assert!(health.failing().contains_key("token keys"));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_server_is_ready_once_its_keys_are_there() {
+    let publisher = Publisher::start(set(&["aaaa"])).await;
+    let running = publisher.server().await;
+    let ready = async {
+        while running.health.status("") != Some(ServingStatus::Serving) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ready).await.expect("ready");
+    assert_eq!(publisher.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(call(&running.channel().await, "aaaa").await.expect("known"), "user of aaaa");
     running.end().await;
 }
 
@@ -116,10 +169,11 @@ async fn a_server_in_memory_fetches_when_the_first_token_comes() {
 #[test]
 fn the_place_is_checked_before_anything_is_opened() {
     for (url, environment, problem) in [
-        ("http://idp/keys", Environment::Production, "it must be https in production"),
+        ("http://idp/keys", Environment::Production, "it must be https outside development"),
         ("idp", Environment::Development, "it must be like https://host/path"),
     ] {
-        let config = serde_json::from_value(json!({"auth": {"mode": "required", "jwks_url": url}}));
+        let auth = json!({"mode": "required", "jwks_url": url, "issuer": "*", "audience": "*"});
+        let config = serde_json::from_value(json!({"auth": auth}));
         let error = builder(config.expect("settings"), environment).0.build().expect_err(url).to_string();
         assert_eq!(error, format!("GRPC__SERVER__AUTH__JWKS_URL cannot be used: {problem}"));
     }

@@ -101,7 +101,8 @@ async fn older_clients_find_the_files_of_what_is_mounted() {
     };
     let running = Running::start(json!({})).await;
     let mut client = ServerReflectionClient::new(running.channel().await);
-    for symbol in [ECHO, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
+    let details = "google.rpc.ErrorInfo";
+    for symbol in [ECHO, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", details] {
         let request = ServerReflectionRequest {
             host: String::new(),
             message_request: Some(MessageRequest::FileContainingSymbol(symbol.to_owned())),

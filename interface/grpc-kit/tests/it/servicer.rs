@@ -11,13 +11,16 @@ use hive_grpc_kit::{
     server::{
         builder::ServerBuilder,
         config::{Config, Environment},
-        serve::Drained,
+        serve::{Drained, Server},
     },
     servicer,
     testing::{Channel, Recorded, SharedBuffer},
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{
+    Code, Extensions, Request, Response, Status, Streaming,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 pub(crate) mod proto {
     #![expect(
@@ -82,14 +85,72 @@ impl Gate {
     }
 }
 
-struct Servicer {
-    gate: Gate,
+#[derive(Clone)]
+pub(crate) struct Servicer {
+    pub(crate) gate: Gate,
 }
 
 type Replies = Pin<Box<dyn Stream<Item = Result<EchoReply, Status>> + Send>>;
 
+/// What a text names after a word, as a number.
+fn number(text: &str, word: &str) -> Option<usize> {
+    text.strip_prefix(word)?.trim_start().parse().ok()
+}
+
+/// A status with metadata of both sorts.
+fn status(code: usize) -> Status {
+    let mut metadata = MetadataMap::new();
+    metadata.insert("x-told", MetadataValue::from(code as u64));
+    metadata.insert_bin("x-told-bin", MetadataValue::from_bytes(&[0, 255]));
+    Status::with_metadata(Code::from(code as i32), format!("told {code}"), metadata)
+}
+
+/// What the caller sent beside its messages.
+fn sent(metadata: &MetadataMap) -> MetadataMap {
+    let sent = metadata.as_ref().iter().filter(|(name, _)| name.as_str().starts_with("x-"));
+    MetadataMap::from_headers(sent.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// Requests that are answered one by one.
+struct Exchange {
+    texts: Streaming<EchoRequest>,
+    servicer: Servicer,
+    over: bool,
+}
+
+impl Exchange {
+    async fn next(mut self) -> Option<(Result<EchoReply, Status>, Self)> {
+        if self.over {
+            return None;
+        }
+        let reply = match self.texts.message().await.transpose()? {
+            Ok(request) if request.text == "stop" => return None,
+            Ok(request) if request.text == "count the rest" => {
+                let mut rest = 0;
+                while self.texts.message().await.ok()?.is_some() {
+                    rest += 1;
+                }
+                Ok(EchoReply { text: rest.to_string(), principal: String::new() })
+            }
+            Ok(request) => self.servicer.answer(None, request.text).await,
+            Err(status) => Err(status),
+        };
+        self.over = reply.is_err();
+        Some((reply, self))
+    }
+}
+
 impl Servicer {
     async fn answer(&self, call: Option<Arc<Call>>, text: String) -> Result<EchoReply, Status> {
+        if let Some(size) = number(&text, "size") {
+            return Ok(EchoReply { text: "x".repeat(size), principal: String::new() });
+        }
+        if let Some(code) = number(&text, "code").filter(|code| *code > 0) {
+            return Err(status(code));
+        }
+        if let Some(words) = text.strip_prefix("say ") {
+            return Err(Status::failed_precondition(words));
+        }
         match &*text {
             "wait" => self.gate.wait().await,
             "panic" => panic!("asked to"),
@@ -111,24 +172,30 @@ impl Echo for Servicer {
 
     async fn unary(&self, request: Request<EchoRequest>) -> Result<Response<EchoReply>, Status> {
         let call = Call::of(&request);
-        let text = request.into_inner().text;
-        if let Some(size) = text.strip_prefix("size ") {
-            let text = "x".repeat(size.parse().unwrap_or(0));
-            return Ok(Response::new(EchoReply { text, principal: String::new() }));
-        }
-        self.answer(call, text).await.map(Response::new)
+        let metadata = sent(request.metadata());
+        let reply = self.answer(call, request.into_inner().text).await?;
+        Ok(Response::from_parts(metadata, reply, Extensions::default()))
     }
 
     async fn server_stream(&self, request: Request<EchoRequest>) -> Result<Response<Replies>, Status> {
         let draining = Call::of(&request).expect("the kit's stack").draining();
         let EchoRequest { text, count } = request.into_inner();
-        let reply = EchoReply { text: text.clone(), principal: String::new() };
+        if let (Some(code), 0) = (number(&text, "code"), count) {
+            return Err(status(code));
+        }
+        let size = number(&text, "size");
+        let shown = size.map_or_else(|| text.clone(), |size| "x".repeat(size));
+        let reply = EchoReply { text: shown, principal: String::new() };
         let replies = stream::iter(vec![Ok(reply); count as usize]);
         let gate = self.gate.clone();
         Ok(Response::new(match &*text {
             "endless" => Box::pin(draining.end(replies.chain(stream::pending()))),
             "stubborn" => Box::pin(replies.chain(stream::pending())),
             "panic" => Box::pin(replies.chain(stream::poll_fn(|_| panic!("asked to")))),
+            _ if number(&text, "code").is_some() => {
+                let code = number(&text, "code").expect("just seen");
+                Box::pin(replies.chain(stream::iter([Err(status(code))])))
+            }
             "fail" => Box::pin(replies.chain(stream::iter([Err(Status::internal("secret detail"))]))),
             "wait" => Box::pin(replies.chain(stream::once(async move {
                 gate.wait().await;
@@ -142,18 +209,18 @@ impl Echo for Servicer {
         &self,
         request: Request<Streaming<EchoRequest>>,
     ) -> Result<Response<EchoReply>, Status> {
+        let call = Call::of(&request);
         let mut texts = request.into_inner();
         let mut all = Vec::new();
         while let Some(request) = texts.message().await? {
             all.push(request.text);
         }
-        Ok(Response::new(EchoReply { text: all.join(","), principal: String::new() }))
+        self.answer(call, all.join(",")).await.map(Response::new)
     }
 
     async fn bidi(&self, request: Request<Streaming<EchoRequest>>) -> Result<Response<Replies>, Status> {
-        let texts = request.into_inner();
-        let reply = |request: EchoRequest| EchoReply { text: request.text, principal: String::new() };
-        Ok(Response::new(Box::pin(texts.map(move |request| request.map(reply)))))
+        let exchange = Exchange { texts: request.into_inner(), servicer: self.clone(), over: false };
+        Ok(Response::new(Box::pin(stream::unfold(exchange, Exchange::next))))
     }
 }
 
@@ -165,8 +232,51 @@ pub(crate) struct Running {
     pub(crate) shutdown: Shutdown,
     pub(crate) health: hive_grpc_kit::health::HealthReporter,
     pub(crate) server: JoinHandle<Drained>,
+    pub(crate) seen: Seen,
+}
+
+/// The access log of a server.
+#[derive(Clone)]
+pub(crate) struct Seen {
     log: AccessLog,
     lines: SharedBuffer,
+}
+
+impl Seen {
+    /// What was written so far.
+    pub(crate) fn text(&self) -> String {
+        self.log.flush();
+        self.lines.text()
+    }
+
+    /// The same, a JSON object a line.
+    pub(crate) fn log(&self) -> Vec<serde_json::Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+}
+
+/// A server that does not serve yet, and what tests see of it.
+pub(crate) struct Built {
+    pub(crate) server: Server,
+    pub(crate) gate: Gate,
+    pub(crate) recorded: Recorded,
+    pub(crate) seen: Seen,
+}
+
+impl Built {
+    pub(crate) fn new(
+        config: serde_json::Value,
+        change: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Self {
+        let config: Config = serde_json::from_value(config).expect("settings");
+        let (builder, gate) = builder(config, Environment::Development);
+        let lines = SharedBuffer::default();
+        let log = AccessLog::to(lines.clone()).expect("a thread");
+        let recorded = Recorded::default();
+        let builder = change(builder).access_log(log.clone());
+        let server = recorded.install(|| builder.build()).expect("a server");
+        Self { server, gate, recorded, seen: Seen { log, lines } }
+    }
 }
 
 /// A builder with the service registered, and its gate.
@@ -186,20 +296,14 @@ impl Running {
         config: serde_json::Value,
         change: impl FnOnce(ServerBuilder) -> ServerBuilder,
     ) -> Self {
-        let config: Config = serde_json::from_value(config).expect("settings");
-        let (builder, gate) = builder(config, Environment::Development);
-        let lines = SharedBuffer::default();
-        let log = AccessLog::to(lines.clone()).expect("a thread");
-        let recorded = Recorded::default();
-        let builder = change(builder).access_log(log.clone());
-        let server = recorded.install(|| builder.build()).expect("a server");
+        let Built { server, gate, recorded, seen } = Built::new(config, change);
         let health = server.health();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = Shutdown::new();
         let of_server = shutdown.clone();
         let server = tokio::spawn(async move { server.serve(listener, &of_server).await });
-        Self { address, gate, recorded, shutdown, health, server, log, lines }
+        Self { address, gate, recorded, shutdown, health, server, seen }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -212,8 +316,7 @@ impl Running {
 
     /// The access log so far, a JSON object a line.
     pub(crate) fn log(&self) -> Vec<serde_json::Value> {
-        self.log.flush();
-        self.lines.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        self.seen.log()
     }
 
     pub(crate) async fn end(self) -> Drained {

@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use futures_util::stream;
 use hive_grpc_kit::{
     client::{Channel, ClientConfig, ClientFactory},
     server::config::Environment,
@@ -134,7 +135,16 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
     let running = Running::start(json!({"tls": tls})).await;
     let trusting =
         |authority: &Authority| json!({"ca": authority.path("ca.pem"), "server_name": "tickets.test"});
-    subject(&mut client(&running, &trusting(&old))).await.expect("the old one");
+    let mut live = client(&running, &trusting(&old));
+    subject(&mut live).await.expect("the old one");
+    let (say, said) = tokio::sync::mpsc::channel(1);
+    let requests = stream::unfold(said, |mut said| async move { Some((said.recv().await?, said)) });
+    let mut replies = live.bidi(requests).await.expect("a stream").into_inner();
+    let mut exchange = async || {
+        say.send(ask("a")).await.expect("still open");
+        replies.message().await.expect("a message").expect("not the end")
+    };
+    exchange().await;
     fs::write(old.path("server.pem"), "broken").expect("written");
     subject(&mut client(&running, &trusting(&old))).await.expect("still the old one");
     let new = Authority::new();
@@ -148,7 +158,12 @@ async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
             ticks.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), replaced).await.expect("within the time");
+    tokio::time::timeout(crate::PATIENCE, replaced).await.expect("within the time");
+    // Who was connected stays so, and who comes anew has to trust the new one.
+    exchange().await;
+    subject(&mut live).await.expect("on the same connection");
+    subject(&mut client(&running, &trusting(&old))).await.expect_err("no longer");
+    drop((say, live));
     running.end().await;
 }
 

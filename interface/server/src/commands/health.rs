@@ -20,8 +20,8 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Asks every server; 0 when all serve, 1 otherwise.
 pub(super) fn execute(args: &HealthArgs, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
     let _telemetry = Telemetry::logs(settings, &Screen::plain())?;
-    let (peers, scheme) = (&settings.peers, settings.grpc.client.scheme());
-    let own = || vec![peers.registry(scheme), peers.tickets(scheme), server::orchestration(settings)];
+    let peers = &settings.peers;
+    let own = || vec![peers.registry(), peers.tickets(), server::orchestration(settings)];
     let urls = if args.server.is_empty() { own() } else { args.server.clone() };
     super::runtime()?.block_on(async {
         let mut all_serve = true;

@@ -14,7 +14,7 @@ pub(super) struct Server {
 
 /// The servers at these URLs, or at `host:port`. They are reached with the first call.
 pub(super) fn servers(urls: Vec<String>, settings: &Settings) -> Result<Vec<Server>, Failure> {
-    let scheme = settings.grpc.client.scheme();
+    let scheme = settings.peers.scheme();
     let whole = |url: String| if url.contains("://") { url } else { format!("{scheme}://{url}") };
     let clients = Clients::of_command(settings)?;
     let server = |url: String| match clients.channel(&url) {
@@ -27,5 +27,5 @@ pub(super) fn servers(urls: Vec<String>, settings: &Settings) -> Result<Vec<Serv
 
 /// Where orchestration is on this machine.
 pub(super) fn orchestration(settings: &Settings) -> String {
-    format!("{}://127.0.0.1:{}", settings.grpc.client.scheme(), settings.orchestration.grpc_port)
+    format!("{}://127.0.0.1:{}", settings.peers.scheme(), settings.orchestration.grpc_port)
 }

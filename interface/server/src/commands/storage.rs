@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hive_application::error::{Error, chain};
+use hive_application::error::{Error, ErrorKind, chain};
 
 use crate::exit::Failure;
 use crate::lock::DataFolder;
@@ -51,9 +51,10 @@ impl Storage<'_> {
         }
     }
 
-    /// A failure of what keeps the data. What waiting would help against is for the user to put right.
+    /// A failure of what keeps the data. What waiting would help against, and what refuses, is for the user to put right.
     pub(super) fn blame(&self, error: Error) -> Failure {
-        if error.is_transient() { Failure::Start(self.place(), error) } else { Failure::Defect(error) }
+        let users = error.is_transient() || error.kind() == ErrorKind::FailedPrecondition;
+        if users { Failure::Start(self.place(), error) } else { Failure::Defect(error) }
     }
 
     fn place(&self) -> String {

@@ -68,7 +68,7 @@ impl Plan {
     /// Checks the settings of all servers.
     pub(crate) fn check(settings: &Settings, roles: &Roles, effective: &Effective) -> Result<Self, Failure> {
         let wrong = |message: String| Failure::Usage(format!("wrong settings\n{message}"));
-        let (config, environment) = (settings.grpc.config(), Environment::from(settings.environment));
+        let (config, environment) = (settings.grpc.server.clone(), settings.environment);
         settings.flat.check(roles).map_err(|error| wrong(error.to_string()))?;
         config.check(environment).map_err(|error| wrong(error.to_string()))?;
         let verifier = config.verifier(environment).map_err(|error| wrong(error.to_string()))?;

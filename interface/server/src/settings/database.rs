@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use hive_grpc_kit::settings::value::optional;
 use hive_sql::Server;
 use serde::{Deserialize, Deserializer};
 
-use super::fields::optional;
 use super::{Environment, Settings};
 
 /// The URL of a PostgreSQL database, which may hold a password.
@@ -29,7 +29,7 @@ impl fmt::Debug for DatabaseUrl {
 
 /// A database URL, or none when it is empty.
 pub(super) fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DatabaseUrl>, D::Error> {
-    let Some(text) = optional(deserializer)? else { return Ok(None) };
+    let Some(text): Option<String> = optional(deserializer)? else { return Ok(None) };
     match Server::from_url(&text) {
         Ok(_) => Ok(Some(DatabaseUrl(text))),
         Err(error) => Err(serde::de::Error::custom(error)),

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::sources::Given;
-use super::{DEFAULTS, Effective, Origin, names};
+use hive_grpc_kit::settings::{Effective, Given, Origin};
+
+use super::{DEFAULTS, names};
 
 /// The commented defaults with the values in effect in their place; a value that is no default is preceded by where it
 /// comes from.

@@ -1,6 +1,7 @@
 //! Plain names that several roles have always had, each with a meaning of its own.
 
-use super::{Origin, Problem, SettingsError};
+use hive_grpc_kit::settings::{Given, SettingsError};
+
 use crate::roles::{Role, Roles};
 
 /// One such name: who reads it, and what to set instead when more than one of them is served.
@@ -41,17 +42,9 @@ pub(super) fn is_flat(name: &str) -> bool {
     FLAT.iter().any(|flat| name.eq_ignore_ascii_case(flat.name))
 }
 
-/// One that is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FlatValue {
-    pub(super) name: String,
-    pub(super) value: String,
-    pub(super) origin: Origin,
-}
-
 /// What such names say to a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct FlatNames(pub(super) Vec<FlatValue>);
+pub(crate) struct FlatNames(pub(super) Vec<Given>);
 
 impl FlatNames {
     /// Refuses names that two of the roles read differently.
@@ -60,11 +53,8 @@ impl FlatNames {
         for flat in FLAT {
             let readers = flat.roles.iter().filter(|role| roles.has(**role)).count();
             let set = self.0.iter().filter(|set| set.name.eq_ignore_ascii_case(flat.name));
-            problems.extend(set.filter(|_| readers > 1).map(|set| Problem {
-                name: set.name.clone(),
-                origin: set.origin,
-                message: format!("the roles served here read it differently; set {}", flat.instead),
-            }));
+            let message = format!("the roles served here read it differently; set {}", flat.instead);
+            problems.extend(set.filter(|_| readers > 1).map(|set| set.problem(&message)));
         }
         if problems.is_empty() { Ok(()) } else { Err(SettingsError { problems }) }
     }
@@ -77,9 +67,8 @@ impl FlatNames {
             Some(Role::Agent) | None => return Ok(None),
         };
         let Some(set) = self.find(name) else { return Ok(None) };
-        set.value.parse().map(Some).map_err(|_| {
-            let message = "must be a whole number from 0 to 65535".to_owned();
-            SettingsError { problems: vec![Problem { name: set.name.clone(), origin: set.origin, message }] }
+        set.value.parse().map(Some).map_err(|_| SettingsError {
+            problems: vec![set.problem("must be a whole number from 0 to 65535")],
         })
     }
 
@@ -90,17 +79,19 @@ impl FlatNames {
     }
 
     /// The strongest: the environment comes after the file, and the later line after the earlier.
-    fn find(&self, name: &str) -> Option<&FlatValue> {
+    fn find(&self, name: &str) -> Option<&Given> {
         self.0.iter().rfind(|set| set.name.eq_ignore_ascii_case(name))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hive_grpc_kit::settings::Origin;
+
     use super::*;
 
     fn names(set: &[(&str, &str)]) -> FlatNames {
-        let value = |(name, value): &(&str, &str)| FlatValue {
+        let value = |(name, value): &(&str, &str)| Given {
             name: (*name).to_owned(),
             value: (*value).to_owned(),
             origin: Origin::Environment,

@@ -1,5 +1,7 @@
 //! Which names exist, where each belongs, and which one was probably meant.
 
+use hive_grpc_kit::settings::{Given, Problem, nearest};
+
 use super::DEFAULTS;
 
 /// Settings of the whole process.
@@ -12,10 +14,14 @@ const PROCESS: &[&str] = &[
     "OTEL_SAMPLING_RATE",
     "HTTP_PORT",
     "PROMETHEUS_PORT",
+    "SLOW_QUERY_MS",
 ];
 
-/// Other names of settings that have a prefix, and their paths.
+/// Names whose paths are not called like them: other names of settings that have a prefix, and settings of ours among
+/// those of the kit.
 const ALIASES: &[(&str, &str)] = &[
+    ("GRPC__CLIENT__TLS__ENABLED", "peers.tls"),
+    ("GRPC__CLIENT__AUTH__IN_CLEAR", "peers.in_clear"),
     ("JWT_SECRET_KEY", "grpc.server.auth.jwt_secret"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel_exporter_endpoint"),
     ("JAEGER_SAMPLING_RATE", "otel_sampling_rate"),
@@ -75,14 +81,14 @@ const SEPARATOR: &str = "__";
 /// name that is none of ours.
 pub(super) fn path_of(name: &str) -> Option<(String, bool)> {
     let name = name.to_ascii_uppercase();
+    if let Some((_, path)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return Some(((*path).to_owned(), false));
+    }
     if let Some((prefix, rest)) = name.split_once(SEPARATOR)
         && PREFIXES.contains(&prefix)
     {
         let rest = rest.replace(SEPARATOR, ".");
         return Some((format!("{prefix}.{rest}").to_ascii_lowercase(), true));
-    }
-    if let Some((_, path)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
-        return Some(((*path).to_owned(), false));
     }
     let role = if PROCESS.contains(&name.as_str()) {
         ""
@@ -106,14 +112,12 @@ pub(super) fn is_secret(path: &str) -> bool {
 }
 
 /// What to say about a name that does not exist.
-pub(super) fn unknown(name: &str) -> String {
-    let upper = name.to_ascii_uppercase();
+pub(super) fn unknown(given: &Given) -> Problem {
+    let upper = given.name.to_ascii_uppercase();
     let prefix = upper.split_once(SEPARATOR).map_or("", |(prefix, _)| prefix);
     let valid: Vec<String> = with_prefix(prefix).collect();
-    match nearest(&upper, &valid) {
-        Some(near) => format!("no such setting; the nearest is {near}"),
-        None => format!("no such setting; there is none with the prefix {prefix}{SEPARATOR}"),
-    }
+    let near = nearest(&upper, valid.iter().map(String::as_str)).map(str::to_owned);
+    Problem { nearest: near, ..given.problem("no such setting") }
 }
 
 /// The names under a prefix: those that may carry it, and those that the defaults show with it.
@@ -130,29 +134,10 @@ fn with_prefix(prefix: &str) -> impl Iterator<Item = String> {
     plain.iter().map(move |name| format!("{prefix}{SEPARATOR}{name}")).chain(shown)
 }
 
-fn nearest<'a>(name: &str, valid: &'a [String]) -> Option<&'a str> {
-    valid.iter().min_by_key(|valid| distance(name, valid)).map(String::as_str)
-}
-
-/// Characters to insert, delete or replace to get from one text to the other (Levenshtein), over bytes.
-fn distance(from: &str, to: &str) -> usize {
-    // Nobody's typo is longer than that, and the work is the product of both lengths.
-    let from = &from.as_bytes()[..from.len().min(256)];
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(*a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
-}
-
 #[cfg(test)]
 mod tests {
+    use hive_grpc_kit::settings::Origin;
+
     use super::*;
 
     #[test]
@@ -176,23 +161,14 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_told() {
-        assert_eq!(
-            unknown("ORCHESTRATION__LIMITS__MAX_TASK"),
-            "no such setting; the nearest is ORCHESTRATION__LIMITS__MAX_TASKS"
-        );
-        assert_eq!(
-            unknown("REGISTRY__HEARTBEAT_TIMEOUT"),
-            "no such setting; the nearest is REGISTRY__HEARTBEAT_TIMEOUT_SECONDS"
-        );
-        assert!(unknown("TICKETS__PORT").ends_with("the nearest is TICKETS__GRPC_PORT"));
-        assert!(unknown("GRPC__SERVER__PROT").ends_with("the nearest is GRPC__SERVER__PORT"));
-    }
-
-    #[test]
-    fn distances() {
-        for (from, to, steps) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("ab", "ab", 0)] {
-            assert_eq!(distance(from, to), steps, "{from} {to}");
-        }
-        assert_eq!(distance(&"x".repeat(100_000), "x"), 255);
+        let told = |name: &str| {
+            let given = Given { name: name.to_owned(), value: String::new(), origin: Origin::Environment };
+            unknown(&given).nearest.unwrap()
+        };
+        assert_eq!(told("ORCHESTRATION__LIMITS__MAX_TASK"), "ORCHESTRATION__LIMITS__MAX_TASKS");
+        assert_eq!(told("REGISTRY__HEARTBEAT_TIMEOUT"), "REGISTRY__HEARTBEAT_TIMEOUT_SECONDS");
+        assert_eq!(told("TICKETS__PORT"), "TICKETS__GRPC_PORT");
+        assert_eq!(told("GRPC__SERVER__PROT"), "GRPC__SERVER__PORT");
+        assert_eq!(told("GRPC__CLIENT__TLS__ENABLE"), "GRPC__CLIENT__TLS__ENABLED");
     }
 }

@@ -1,15 +1,18 @@
 //! Settings of orchestration, and its config made from them.
 
+use std::time::Duration;
+
 use hive_application::orchestration::{Config, PoolConfig};
 use hive_domain::orchestration::allocation::{AffinityWeights, AllocationConfig, PriorityWeights};
 use hive_domain::orchestration::flow::{Backoff, FlowConfig};
 use hive_domain::orchestration::generation::SlaConfig;
 use hive_domain::orchestration::limits::Limits;
+use hive_grpc_kit::settings::value::{number, port, switch, text, whole};
 use hive_sql::Server;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::database::{DatabaseUrl, url};
-use super::fields::{json, number, port, switch, whole};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -52,6 +55,8 @@ pub(crate) struct OrchestrationSettings {
     service_registry_max_results: usize,
     #[serde(deserialize_with = "whole::<_, _, 0, 3_600>")]
     service_registry_cache_ttl_seconds: i64,
+    #[serde(deserialize_with = "whole::<_, _, 1, 87_600>")]
+    outbox_retention_hours: u64,
     limits: LimitSettings,
 }
 
@@ -83,11 +88,12 @@ const ROUNDING: f64 = 1e-9;
 
 fn weights<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weights, D::Error> {
     const SHAPE: &str = r#"{"risk":0.35,"qos":0.25,"sla":0.25,"priority":0.15}, none below 0, together above 0 and at most 1"#;
-    let weights: Weights = json(deserializer, SHAPE)?;
+    let unlike = || D::Error::custom(format_args!("must be JSON like {SHAPE}"));
+    let weights: Weights = serde_json::from_str(&text(deserializer)?).map_err(|_| unlike())?;
     let all = [weights.risk, weights.qos, weights.sla, weights.priority];
     let sum: f64 = all.iter().sum();
     if all.iter().any(|weight| *weight < 0.0) || sum <= 0.0 || sum > 1.0 + ROUNDING {
-        return Err(serde::de::Error::custom(format_args!("must be JSON like {SHAPE}")));
+        return Err(unlike());
     }
     Ok(weights)
 }
@@ -96,6 +102,11 @@ impl OrchestrationSettings {
     /// The database, unless it is in the data folder.
     pub(crate) fn database(&self) -> Option<Server> {
         self.database_url.as_ref().and_then(DatabaseUrl::server)
+    }
+
+    /// How long messages stay in the outbox at least.
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_secs(self.outbox_retention_hours * 3_600)
     }
 
     /// What no single value shows: the field to blame, and why.

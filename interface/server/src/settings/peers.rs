@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use hive_grpc_kit::settings::value::{switch, text, whole};
 use serde::{Deserialize, Deserializer};
 
-use super::fields::{text, whole};
-
-/// Settings of the way to other roles. A field is called as its plain name in lower case.
+/// Settings of the way to other roles. A field is called as its plain name in lower case, if it has one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PeerSettings {
@@ -20,17 +19,31 @@ pub(crate) struct PeerSettings {
     service_registry_port: u16,
     #[serde(deserialize_with = "whole::<_, _, 1, 300>")]
     service_registry_timeout_seconds: u64,
+    #[serde(deserialize_with = "switch")]
+    tls: bool,
+    /// Whether tokens may pass where others can read them.
+    #[serde(deserialize_with = "switch")]
+    pub(crate) in_clear: bool,
 }
 
 impl PeerSettings {
+    /// How URLs of the platform's servers begin.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
     /// Where the tickets are.
-    pub(crate) fn tickets(&self, scheme: &str) -> String {
-        format!("{scheme}://{}:{}", self.execution_ticket_service_host, self.execution_ticket_service_port)
+    pub(crate) fn tickets(&self) -> String {
+        self.url(&self.execution_ticket_service_host, self.execution_ticket_service_port)
     }
 
     /// Where the registry is.
-    pub(crate) fn registry(&self, scheme: &str) -> String {
-        format!("{scheme}://{}:{}", self.service_registry_host, self.service_registry_port)
+    pub(crate) fn registry(&self) -> String {
+        self.url(&self.service_registry_host, self.service_registry_port)
+    }
+
+    fn url(&self, host: &str, port: u16) -> String {
+        format!("{}://{host}:{port}", self.scheme())
     }
 
     /// How long the registry may take to answer.

@@ -1,17 +1,8 @@
 //! Settings of the whole process.
 
-use serde::de::{Error as _, IntoDeserializer};
+use hive_grpc_kit::settings::value::{optional, optional_word, word};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-
-use super::fields::{optional, word};
-
-/// Where this runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Environment {
-    Development,
-    Staging,
-    Production,
-}
 
 /// The least important thing that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,39 +23,20 @@ pub(crate) enum LogFormat {
 
 /// A format of log lines, or none when it is empty.
 pub(super) fn log_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LogFormat>, D::Error> {
-    let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let read = |text: String| word(text.into_deserializer(), &words);
-    optional(deserializer)?.map(read).transpose()
+    optional_word(deserializer, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }
 
 /// An address that traces are exported to, or none when it is empty.
 pub(super) fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let fits = |text: &String| {
         let uri = text.parse::<http::Uri>().ok();
-        uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+        uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
     };
     match optional(deserializer)? {
         Some(text) if !fits(&text) => {
             Err(D::Error::custom("must be an address like http://otel-collector:4317"))
         }
         given => Ok(given),
-    }
-}
-
-impl From<Environment> for hive_grpc_kit::server::config::Environment {
-    fn from(environment: Environment) -> Self {
-        match environment {
-            Environment::Development => Self::Development,
-            Environment::Staging => Self::Staging,
-            Environment::Production => Self::Production,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Environment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use Environment::{Development, Production, Staging};
-        word(deserializer, &[("development", Development), ("staging", Staging), ("production", Production)])
     }
 }
 

@@ -1,11 +1,11 @@
 //! Settings of the registry, and its lease terms made from them.
 
 use hive_domain::registry::{LeaseTerms, RegistryError};
+use hive_grpc_kit::settings::value::whole;
 use hive_sql::Server;
 use serde::Deserialize;
 
 use super::database::{DatabaseUrl, url};
-use super::fields::whole;
 
 /// Settings of the registry. A field is called as its plain name in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

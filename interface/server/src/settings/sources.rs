@@ -2,50 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::Path;
 
-use figment::value::{Dict, Map};
-use figment::{Metadata, Profile, Provider};
+use hive_grpc_kit::settings::{Effective, Given, Origin, Problem};
 
 use super::env_file::{self, FILE};
-use super::flat::{self, FlatNames, FlatValue};
-use super::{DEFAULTS, Effective, Problem, names};
+use super::flat::{self, FlatNames};
+use super::{DEFAULTS, names};
 
-/// Where a value was written, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
-    /// Built in.
-    Default,
-    /// The file, at this line; 0 for the file as a whole.
-    File(usize),
-    /// The environment of the process.
-    Environment,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Default => f.write_str("default"),
-            Origin::File(0) => f.write_str("file"),
-            Origin::File(line) => write!(f, "{FILE}, line {line}"),
-            Origin::Environment => f.write_str("environment"),
-        }
-    }
-}
-
-/// One value as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Given {
-    pub(crate) name: String,
-    pub(crate) value: String,
-    pub(crate) origin: Origin,
-}
-
-impl Given {
-    pub(super) fn problem(&self, message: String) -> Problem {
-        Problem { name: self.name.clone(), origin: self.origin, message }
-    }
+/// The place of a line of the file.
+fn at(line: usize) -> Origin {
+    Origin::File(format!("{FILE}, line {line}"))
 }
 
 /// Everything that was written.
@@ -62,7 +29,9 @@ impl Sources {
         match env_file::read(Path::new(FILE)) {
             Ok(Some(text)) => sources.add_lines(&text),
             Ok(None) => {}
-            Err(error) => sources.problem(FILE, Origin::File(0), format!("cannot be read: {error}")),
+            Err(error) => {
+                sources.problem(FILE, Origin::File("file".to_owned()), format!("cannot be read: {error}"));
+            }
         }
         sources.add_variables(std::env::vars_os());
         sources
@@ -71,7 +40,7 @@ impl Sources {
     /// Adds the lines of a file.
     pub(super) fn add_lines(&mut self, text: &str) {
         for (index, line) in text.lines().enumerate() {
-            let origin = Origin::File(index + 1);
+            let origin = at(index + 1);
             match env_file::parse_line(line) {
                 Ok(Some((name, value))) => self.add(name, value, origin),
                 Ok(None) => {}
@@ -117,12 +86,7 @@ impl Sources {
     pub(super) fn flat(&self) -> FlatNames {
         let mut given: Vec<&Given> = self.given.iter().filter(|given| flat::is_flat(&given.name)).collect();
         given.sort_by_key(|given| given.origin == Origin::Environment);
-        let value = |given: &Given| FlatValue {
-            name: given.name.clone(),
-            value: given.value.clone(),
-            origin: given.origin,
-        };
-        FlatNames(given.into_iter().map(value).collect())
+        FlatNames(given.into_iter().cloned().collect())
     }
 
     fn add(&mut self, name: &str, value: &str, origin: Origin) {
@@ -133,20 +97,7 @@ impl Sources {
     }
 
     fn problem(&mut self, name: &str, origin: Origin, message: String) {
-        self.problems.push(Problem { name: name.to_owned(), origin, message });
-    }
-}
-
-/// Texts by path, as figment takes them in.
-pub(super) struct Texts(pub(super) Dict);
-
-impl Provider for Texts {
-    fn metadata(&self) -> Metadata {
-        Metadata::named("settings")
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.0.clone())]))
+        self.problems.push(Problem::new(name, origin, message));
     }
 }
 

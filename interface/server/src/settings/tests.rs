@@ -1,10 +1,13 @@
 //! Settings as a whole: every default, every kind of mistake.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use hive_application::orchestration::Config;
 use hive_domain::orchestration::allocation::AffinityWeights;
 use hive_domain::registry::LeaseTerms;
+use hive_grpc_kit::client::ClientConfig;
+use hive_grpc_kit::settings::Problem;
 
 use super::*;
 
@@ -28,6 +31,39 @@ fn the_defaults_are_those_of_the_components() {
     assert_eq!(settings.orchestration.config(), components);
     assert_eq!(settings.registry.terms().unwrap(), LeaseTerms::DEFAULT);
     assert_eq!((settings.environment, settings.log_level), (Environment::Development, LogLevel::Warn));
+}
+
+/// Hive's own defaults differ where its neighbours are restarted often and plans are large; all others are the kit's.
+#[test]
+fn the_defaults_of_grpc_are_those_of_the_kit() {
+    let (GrpcSettings { mut server, client }, kit) =
+        (read("", &[]).unwrap().0.grpc, hive_grpc_kit::settings::Settings::default());
+    server.max_message_size = kit.server.max_message_size;
+    assert_eq!(server, kit.server);
+    let client = ClientConfig {
+        max_message_size: kit.client.max_message_size,
+        circuit_breaker_timeout: kit.client.circuit_breaker_timeout,
+        connect_timeout: kit.client.connect_timeout,
+        keepalive_time_ms: kit.client.keepalive_time_ms,
+        ..client
+    };
+    assert_eq!(client, kit.client);
+}
+
+/// Every key of the kit is a setting, but for those that name methods and targets, which hive knows itself.
+#[test]
+fn the_keys_of_grpc_are_those_of_the_kit() {
+    let of_grpc = |name: &String| name.starts_with("GRPC__");
+    let of_kit: BTreeSet<String> = hive_grpc_kit::settings::keys().into_iter().filter(of_grpc).collect();
+    let ours = DEFAULTS.lines().filter_map(|line| Some(line.split_once('=')?.0.to_owned()));
+    let ours: BTreeSet<String> = ours.filter(of_grpc).collect();
+    let without: Vec<&String> = of_kit.difference(&ours).collect();
+    let own: Vec<&String> = ours.difference(&of_kit).collect();
+    assert_eq!(
+        without,
+        ["GRPC__SERVER__LIMITS__LOW_PRIORITY_METHODS", "GRPC__SERVER__LIMITS__LOW_PRIORITY_SHARE"]
+    );
+    assert_eq!(own, ["GRPC__CLIENT__AUTH__IN_CLEAR", "GRPC__CLIENT__TLS__ENABLED"]);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Settings of the tickets.
 
+use std::time::Duration;
+
+use hive_grpc_kit::settings::value::{optional, port, whole};
 use hive_sql::Server;
 use serde::Deserialize;
 
 use super::database::{DatabaseUrl, Password, url};
-use super::fields::{optional, port};
 
 /// The name of the database where nothing else is said.
 const DATABASE: &str = "neural_hive_tickets";
@@ -27,9 +29,16 @@ pub(crate) struct TicketSettings {
     postgres_password: Password,
     #[serde(deserialize_with = "optional")]
     postgres_database: Option<String>,
+    #[serde(deserialize_with = "whole::<_, _, 1, 87_600>")]
+    log_retention_hours: u64,
 }
 
 impl TicketSettings {
+    /// How long changes stay in the log at least.
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_secs(self.log_retention_hours * 3_600)
+    }
+
     /// The database, unless tickets are kept in the data folder: its URL, else its parts, of which the host counts.
     pub(crate) fn database(&self) -> Option<Server> {
         if let Some(url) = &self.database_url {

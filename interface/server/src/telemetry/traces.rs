@@ -16,7 +16,10 @@ use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue, Value, global};
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter as OtlpExporter, WithExportConfig as _};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{
+    ExporterBuildError, SpanExporter as OtlpExporter, WithExportConfig as _, WithTonicConfig as _,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
@@ -169,9 +172,13 @@ struct ByService {
 impl ByService {
     fn new(endpoint: &str, named: Option<Named>) -> Result<Self, ExporterBuildError> {
         let exporter = |service| {
-            let exporter =
-                OtlpExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT).build()?;
-            Ok((service, exporter))
+            let exporter = OtlpExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT);
+            // Whom the system trusts; the exporter by itself trusts nobody.
+            let exporter = match endpoint.starts_with("https://") {
+                true => exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots()),
+                false => exporter,
+            };
+            Ok((service, exporter.build()?))
         };
         let exporters = SERVICES.into_iter().map(exporter).collect::<Result<_, ExporterBuildError>>()?;
         Ok(ByService { exporters, named, failing: AtomicBool::new(false) })

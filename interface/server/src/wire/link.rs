@@ -16,7 +16,7 @@ use hive_grpc_kit::client::{
 use hive_grpc_kit::failure::{Failure as CallFailure, Kind};
 use hive_grpc_kit::health::DESCRIPTOR as HEALTH;
 use hive_grpc_kit::methods::Method;
-use hive_grpc_kit::server::config::{AuthMode, Environment, Secret};
+use hive_grpc_kit::server::config::{AuthMode, Secret};
 use hive_jwt::ServiceToken;
 use hive_peers::grpc::Caller;
 use hive_proto::grpc;
@@ -113,7 +113,7 @@ impl Clients {
             targets.insert(neighbour.health.to_owned(), health);
             targets.insert(neighbour.service.to_owned(), calls);
         }
-        Self::new(settings, ClientConfig { targets, ..settings.grpc.client.config() })
+        Self::new(settings, ClientConfig { targets, ..settings.grpc.client.clone() })
     }
 
     /// The clients of a command, which decides itself whether to call again.
@@ -122,7 +122,7 @@ impl Clients {
             enable_retry: false,
             enable_circuit_breaker: false,
             connections: 1,
-            ..settings.grpc.client.config()
+            ..settings.grpc.client.clone()
         };
         Self::new(settings, config)
     }
@@ -136,7 +136,7 @@ impl Clients {
         if let Some(token) = signed {
             trusting = trusting.credentials(Credentials::new(Signed(token)));
         }
-        Ok(Clients { trusting, silent: factory(silent)?, in_clear: settings.grpc.client.in_clear(), targets })
+        Ok(Clients { trusting, silent: factory(silent)?, in_clear: settings.peers.in_clear, targets })
     }
 
     /// The way to a server by its URL, or to a neighbour by its name. It is reached with the first call.
@@ -184,32 +184,37 @@ fn is_private(url: &str) -> bool {
 
 /// Refuses to start where calls to other processes could never succeed, or would give away what they show.
 pub(crate) fn check(settings: &Settings, roles: &Roles) -> Result<(), Failure> {
+    if [Role::Tickets, Role::Registry, Role::Orchestration].into_iter().any(|role| roles.has(role)) {
+        settings.grpc.server.tls.check().map_err(wrong)?;
+    }
     if !roles.has(Role::Orchestration) && !roles.has(Role::Agent) {
         return Ok(());
     }
-    let (client, server) = (&settings.grpc.client, settings.grpc.config());
-    let peers = [
-        (Role::Tickets, settings.peers.tickets(client.scheme())),
-        (Role::Registry, settings.peers.registry(client.scheme())),
-    ];
+    let (client, server) = (&settings.grpc.client, &settings.grpc.server);
+    let is_tls = settings.peers.scheme() == "https";
+    let peers = [(Role::Tickets, settings.peers.tickets()), (Role::Registry, settings.peers.registry())];
     let remote = peers.into_iter().filter(|(role, _)| !roles.has(*role));
     for (role, url) in remote {
+        if is_tls {
+            client.tls.check().map_err(wrong)?;
+        }
         let whose = format!("{} is served by another process", role.service());
-        if server.tls.cert.is_some() && client.scheme() == "http" {
+        if server.tls.cert.is_some() && !is_tls {
             let text =
                 format!("GRPC__CLIENT__TLS__ENABLED must be true with GRPC__SERVER__TLS__CERT: {whose}");
             return Err(wrong(text));
         }
-        if server.auth_mode(Environment::from(settings.environment)) != AuthMode::Required {
+        if server.auth_mode(settings.environment) != AuthMode::Required {
             continue;
         }
-        if !client.shows_something() && settings.grpc.credentials().is_none() {
+        let shows_something = client.auth.token.is_some() || (is_tls && client.tls.cert.is_some());
+        if !shows_something && settings.grpc.credentials().is_none() {
             return Err(wrong(format!(
                 "GRPC__SERVER__AUTH__JWT_SECRET, GRPC__CLIENT__AUTH__TOKEN or GRPC__CLIENT__TLS__CERT is needed: \
                  calls have to show something, and {whose}"
             )));
         }
-        if !is_private(&url) && !client.in_clear() {
+        if !is_private(&url) && !settings.peers.in_clear {
             return Err(wrong(format!(
                 "GRPC__CLIENT__TLS__ENABLED must be true, or GRPC__CLIENT__AUTH__IN_CLEAR: calls have to show a token, \
                  and {whose} on another machine"

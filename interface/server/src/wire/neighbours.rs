@@ -33,10 +33,10 @@ impl Neighbours {
         registry: Option<&Registry>,
         settings: &Settings,
     ) -> Result<Self, Failure> {
-        let (peers, client) = (&settings.peers, &settings.grpc.client);
+        let peers = &settings.peers;
         let away = [
-            tickets.is_none().then(|| (TICKETS, peers.tickets(client.scheme()))),
-            registry.is_none().then(|| (REGISTRY, peers.registry(client.scheme()))),
+            tickets.is_none().then(|| (TICKETS, peers.tickets())),
+            registry.is_none().then(|| (REGISTRY, peers.registry())),
         ];
         let away: Vec<_> = away.into_iter().flatten().collect();
         let clients = Clients::of_neighbours(settings, &away)?;
@@ -47,7 +47,7 @@ impl Neighbours {
                 (Arc::new(TicketPeer::new(tickets.clone())), Arc::new(DeskPeer::new(tickets.clone())))
             }
             None => {
-                let caller = clients.caller(TICKETS, client.timeout())?;
+                let caller = clients.caller(TICKETS, settings.grpc.timeout())?;
                 (Arc::new(RemoteTickets::new(caller.clone())), Arc::new(RemoteDesk::new(caller)))
             }
         };

@@ -41,7 +41,7 @@ const CRATES: &[Row] = &[
     (Reach::Row,   "hive-events",       "interface/events",     INSIDE, &[]),
     (Reach::Row,   "hive-grpc",         "interface/grpc",       OVER_GRPC, &["prost", "tonic"]),
     (Reach::Row,   "hive-grpc-kit",     "interface/grpc-kit",   &[], &[
-        "h2", "hyper", "jsonwebtoken", "metrics", "prost", "protox", "rustls", "tokio", "tonic", "tower",
+        "figment", "h2", "hyper", "jsonwebtoken", "metrics", "prost", "protox", "rustls", "tokio", "tonic", "tower",
     ]),
     (Reach::Row,   "hive-http",         "interface/http",       INSIDE, &["axum", "tower"]),
     (Reach::Row,   "first-service",     "examples/first-service", &["hive-grpc-kit"], &["prost", "protox", "tokio", "tonic"]),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// Connections to a server: four carry 64 calls better than one.
 const CONNECTIONS: usize = 4;
 /// Tickets of one bulk call.
-const BULK: usize = 500;
+pub(crate) const BULK: usize = 500;
 /// Tickets ready to be changed before a slice; each is changed twice.
 const FRESH: usize = 8_000;
 
@@ -59,18 +59,25 @@ impl Slice {
 
 /// Of the calls of all slices.
 pub(crate) fn p99_ms(slices: &[Slice]) -> f64 {
-    percentile_ms(slices, 99)
+    let all: Vec<Duration> = slices.iter().flat_map(|slice| &slice.latencies).copied().collect();
+    percentile_ms(all, 99)
 }
 
-/// Of the calls of all slices.
-pub(crate) fn median_ms(slices: &[Slice]) -> f64 {
-    percentile_ms(slices, 50)
+/// So many of a hundred took no longer.
+pub(crate) fn percentile_ms(mut latencies: Vec<Duration>, percent: usize) -> f64 {
+    latencies.sort_unstable();
+    let at = latencies.len() * percent / 100;
+    latencies.get(at).map_or(0.0, |latency| latency.as_secs_f64() * 1_000.0)
 }
 
-fn percentile_ms(slices: &[Slice], percent: usize) -> f64 {
-    let mut all: Vec<Duration> = slices.iter().flat_map(|slice| &slice.latencies).copied().collect();
-    all.sort_unstable();
-    all.get(all.len() * percent / 100).map_or(0.0, |latency| latency.as_secs_f64() * 1_000.0)
+/// Connections to a server.
+pub(crate) async fn clients(address: &str) -> Vec<TicketServiceClient<Channel>> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true);
+    let channels = join_all((0..CONNECTIONS).map(|_| endpoint.connect())).await;
+    let client = |channel: Result<Channel, _>| {
+        TicketServiceClient::new(channel.unwrap()).max_decoding_message_size(usize::MAX)
+    };
+    channels.into_iter().map(client).collect()
 }
 
 /// Calls one server.
@@ -83,13 +90,8 @@ pub(crate) struct Caller {
 impl Caller {
     /// Connects, and creates `stock` tickets.
     pub(crate) async fn connect(address: &str, stock: usize) -> Self {
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true);
-        let clients = join_all((0..CONNECTIONS).map(|_| endpoint.connect())).await;
-        let client = |channel: Result<Channel, _>| {
-            TicketServiceClient::new(channel.unwrap()).max_decoding_message_size(usize::MAX)
-        };
-        let clients: Vec<_> = clients.into_iter().map(client).collect();
-        let mut caller = Caller { clients, stock: Arc::default(), fresh: Arc::default() };
+        let mut caller =
+            Caller { clients: clients(address).await, stock: Arc::default(), fresh: Arc::default() };
         caller.stock = Arc::new(caller.create_many(stock).await);
         caller
     }
@@ -99,16 +101,6 @@ impl Caller {
         if call == Call::Update {
             self.fresh = Arc::new(self.create_many(FRESH).await);
         }
-    }
-
-    /// Creates so many more tickets; any of them may be asked for.
-    pub(crate) async fn grow(&mut self, count: usize) {
-        let parts = CONNECTIONS * 2;
-        let mut all = self.stock.to_vec();
-        for ids in join_all((0..parts).map(|_| self.create_many(count / parts))).await {
-            all.extend(ids);
-        }
-        self.stock = Arc::new(all);
     }
 
     async fn create_many(&self, count: usize) -> Vec<String> {
@@ -211,7 +203,7 @@ impl One {
 }
 
 /// A ticket as callers send it.
-fn ticket() -> wire::ExecutionTicket {
+pub(crate) fn ticket() -> wire::ExecutionTicket {
     let id = Uuid::new_v4().to_string();
     wire::ExecutionTicket {
         plan_id: id[..8].to_owned(),

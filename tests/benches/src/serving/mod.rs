@@ -7,11 +7,13 @@
 //! | --- | --- |
 //! | `process` | starting and ending the two |
 //! | `load` | the calls, and so many of them at once |
+//! | `scale` | reading among few and among many tickets |
 //! | `reference` | the least that answers: tonic, the statements of `hive-sql`, nothing else |
 
 mod load;
 mod process;
 pub(crate) mod reference;
+pub(crate) mod scale;
 
 use std::time::Duration;
 
@@ -25,8 +27,6 @@ const PAIRS: usize = 12;
 const SLICE: Duration = Duration::from_millis(400);
 /// Tickets each server holds before anything is measured.
 const STOCK: usize = 10_000;
-/// A large table.
-const MILLION: usize = 1_000_000;
 
 /// On PostgreSQL, in a private server; each of the two in a database of its own.
 pub(crate) async fn on_postgres(report: &mut Report, wanted: &str) {
@@ -78,36 +78,6 @@ pub(crate) async fn measure(report: &mut Report, name: &str, database: Option<&s
             report.add(name, format!("{what}: {who}, p99"), load::p99_ms(slices), "ms");
         }
     }
-}
-
-/// Lists and reads a ticket among 10,000 and among a million, on either engine.
-pub(crate) async fn at_scale(report: &mut Report) {
-    let cluster = hive_postgres::Cluster::start().unwrap();
-    cluster.create("hive").unwrap();
-    for (engine, database) in [("SQLite", None), ("PostgreSQL", Some(cluster.url("hive")))] {
-        let hive = Server::hive(database.as_deref());
-        let mut caller = hive.caller(STOCK).await;
-        let small = latencies(&mut caller).await;
-        caller.grow(MILLION - STOCK).await;
-        let large = latencies(&mut caller).await;
-        for ((call, small), (_, large)) in small.into_iter().zip(large) {
-            let what = format!("{call} on {engine}, one at a time, median among 10,000");
-            report.add("million", what, small, "ms");
-            let what = format!("{call} on {engine}: among a million, beside that");
-            report.add("million", what, large / small, "times (at most 1.5)");
-        }
-    }
-}
-
-/// The median latency of each call that reads, in milliseconds.
-async fn latencies(caller: &mut Caller) -> [(Call, f64); 2] {
-    let mut medians = [(Call::Get, 0.0), (Call::List, 0.0)];
-    for (call, median) in &mut medians {
-        // The first slice warms up.
-        caller.slice(*call, 1, SLICE).await;
-        *median = load::median_ms(&[caller.slice(*call, 1, SLICE * 5).await]);
-    }
-    medians
 }
 
 async fn slice(caller: &mut Caller, call: Call, callers: usize) -> Slice {

@@ -60,6 +60,11 @@ impl Server {
         Server { process, address, _folder: folder }
     }
 
+    /// Where it serves tickets.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A caller with `stock` tickets to ask for.
     pub(crate) async fn caller(&self, stock: usize) -> Caller {
         Caller::connect(&self.address, stock).await

@@ -109,7 +109,7 @@ impl NeighbourFixture for OverGrpc {
         let caller = Caller {
             calls: channel.clone(),
             streams: channel.clone(),
-            timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(60),
             name: "the neighbour",
         };
         let registry = RemoteRegistry::new(caller.clone());

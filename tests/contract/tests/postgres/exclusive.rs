@@ -7,7 +7,7 @@ use sqlx::Executor;
 
 use crate::scratch;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn one_of_several_has_the_right_until_it_ends() {

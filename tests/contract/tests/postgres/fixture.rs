@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use hive_application::orchestration::Journal;
 use hive_application::registry::AgentRepository;
 use hive_contract::fixture::{AgentFixture, JournalFixture, OpenTickets, TicketFixture};
+use hive_domain::time::Timestamp;
 use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, Server, TicketDatabase};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -72,7 +73,9 @@ impl PostgresFixture {
     /// Little is kept in memory, so that the other way is taken often.
     pub(crate) fn config(&self) -> Config {
         let server = Server::from_url(&self.url()).unwrap();
-        Config { hot_tickets: 16, patience: self.patience, ..Config::postgres(server) }
+        // Calls fail fast when the server is away; here it is only busy.
+        let acquire = Duration::from_secs(60);
+        Config { hot_tickets: 16, patience: self.patience, acquire, ..Config::postgres(server) }
     }
 
     /// A connection beside the store.
@@ -106,6 +109,13 @@ impl TicketFixture for PostgresFixture {
             close: async move { database.close().await.unwrap() }.boxed(),
         }
     }
+
+    async fn prune(&self, before: Timestamp) -> u64 {
+        let database = TicketDatabase::open(&self.config()).await.unwrap();
+        let records = database.prune(before).await.unwrap();
+        database.close().await.unwrap();
+        records
+    }
 }
 
 #[async_trait]
@@ -113,6 +123,13 @@ impl JournalFixture for PostgresFixture {
     async fn open(&self) -> (Arc<dyn Journal>, BoxFuture<'static, ()>) {
         let database = OrchestrationDatabase::open(&self.config()).await.unwrap();
         (database.journal(), async move { database.close().await.unwrap() }.boxed())
+    }
+
+    async fn prune(&self, before: Timestamp) -> u64 {
+        let database = OrchestrationDatabase::open(&self.config()).await.unwrap();
+        let records = database.prune(before).await.unwrap();
+        database.close().await.unwrap();
+        records
     }
 }
 

@@ -28,5 +28,6 @@ hive_contract::ticket_repository!(scratch!());
 hive_contract::ticket_races!(scratch!());
 hive_contract::ticket_values!(scratch!());
 hive_contract::ticket_log!(scratch!());
+hive_contract::ticket_log_pruning!(scratch!());
 hive_contract::journal!(scratch!());
 hive_contract::agent_repository!(scratch!());

@@ -82,7 +82,8 @@ async fn a_full_queue_fails_at_once() {
     for caller in join_all(callers).await {
         assert_eq!(caller.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
     }
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    // It takes about a second; this is for a machine that does much else.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 /// A connection that answers and refuses, as on a server that became a standby, is not kept.
@@ -90,7 +91,10 @@ async fn a_full_queue_fails_at_once() {
 async fn a_connection_that_cannot_write_is_replaced() {
     let fixture = scratch!();
     // With one connection to read, it is known which one is met.
-    let database = RegistryDatabase::open(&Config { readers: 1, ..fixture.config() }).await.unwrap();
+    let database =
+        RegistryDatabase::open(&Config { readers: 1, acquire: Duration::from_secs(1), ..fixture.config() })
+            .await
+            .unwrap();
     let repository = database.repository();
     let mut beside = fixture.beside().await;
     let set = |to| format!("ALTER DATABASE {} {to} default_transaction_read_only", fixture.name());

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use hive_application::orchestration::Journal;
 use hive_application::registry::AgentRepository;
 use hive_contract::fixture::{AgentFixture, JournalFixture, OpenTickets, TicketFixture};
+use hive_domain::time::Timestamp;
 use hive_sql::{Config, OrchestrationDatabase, RegistryDatabase, TicketDatabase};
 use tempfile::TempDir;
 
@@ -42,6 +43,13 @@ impl TicketFixture for SqliteFixture {
             close: async move { database.close().await.unwrap() }.boxed(),
         }
     }
+
+    async fn prune(&self, before: Timestamp) -> u64 {
+        let database = TicketDatabase::open(&self.config()).await.unwrap();
+        let records = database.prune(before).await.unwrap();
+        database.close().await.unwrap();
+        records
+    }
 }
 
 #[async_trait]
@@ -49,6 +57,13 @@ impl JournalFixture for SqliteFixture {
     async fn open(&self) -> (Arc<dyn Journal>, BoxFuture<'static, ()>) {
         let database = OrchestrationDatabase::open(&self.config()).await.unwrap();
         (database.journal(), async move { database.close().await.unwrap() }.boxed())
+    }
+
+    async fn prune(&self, before: Timestamp) -> u64 {
+        let database = OrchestrationDatabase::open(&self.config()).await.unwrap();
+        let records = database.prune(before).await.unwrap();
+        database.close().await.unwrap();
+        records
     }
 }
 

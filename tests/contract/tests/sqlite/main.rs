@@ -13,5 +13,6 @@ hive_contract::ticket_repository!(SqliteFixture::new());
 hive_contract::ticket_races!(SqliteFixture::new());
 hive_contract::ticket_values!(SqliteFixture::new());
 hive_contract::ticket_log!(SqliteFixture::new());
+hive_contract::ticket_log_pruning!(SqliteFixture::new());
 hive_contract::journal!(SqliteFixture::new());
 hive_contract::agent_repository!(SqliteFixture::new());

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use hive_grpc_kit::testing::Channel;
+use hive_grpc_kit::testing::{Channel, key_set, token_of};
 use hive_it::folder::temporary;
 use hive_it::plan;
 use hive_it::process::Hive;
@@ -50,7 +50,7 @@ fn running(ticket_id: &str) -> UpdateStatusRequest {
     UpdateStatusRequest { ticket_id, status, ..UpdateStatusRequest::default() }
 }
 
-fn ticket(ticket_id: &str) -> ExecutionTicket {
+pub(crate) fn ticket(ticket_id: &str) -> ExecutionTicket {
     ExecutionTicket {
         ticket_id: ticket_id.to_owned(),
         plan_id: "p".to_owned(),
@@ -122,6 +122,19 @@ fn a_ticket_token_changes_its_ticket_and_nothing_else() {
     let body: Value = serde_json::from_str(&body).expect("a problem");
     assert_eq!((status, &body["code"]), (403, &json!("TICKET_SCOPE")));
     assert_eq!(patch("t-1", Some(&token)).0, 200);
+    // To undo its own work is a change of its own ticket: workers begin it when they fail half way.
+    let undo = |ticket: &str, token: &str| {
+        let asked = json!({"original_ticket_id": ticket, "reason": "half done"});
+        up.send("POST", "/api/v1/tickets/compensation", Some(token), Some(&asked))
+    };
+    let read_only = hive_it::token(SECRET, &json!({"ticket_id": "t-1", "scopes": ["ticket:read"]}));
+    assert_eq!(undo("t-2", &token).0, 403);
+    assert_eq!(undo("t-1", &read_only).0, 403);
+    let (status, body) = undo("t-1", &token);
+    let body: Value = serde_json::from_str(&body).expect("the undo");
+    assert_eq!((status, &body["original_ticket_id"]), (200, &json!("t-1")), "{body}");
+    let undoing = body["ticket_id"].as_str().expect("its id");
+    assert_eq!(patch(undoing, Some(&token)).0, 403, "the undo is another ticket");
     assert_eq!(up.send("GET", "/api/v1/tickets/t-2", Some(&service_token()), None).0, 200);
     assert_eq!(up.get("/health").0, 200, "probes need no token");
     let _ = up.end().exits_with(0);
@@ -261,13 +274,12 @@ fn publish(keys: String) -> String {
 #[test]
 fn rest_takes_tokens_of_keys_that_are_fetched() {
     let data = temporary();
-    // The text of `k` is the secret in base64.
-    let url = publish(r#"{"keys":[{"kty":"oct","kid":"a","alg":"HS256","k":"c2VjcmV0"}]}"#.to_owned());
+    let url = publish(key_set(&["a"]));
     let up = Up::of(
         up(data.path()).env("GRPC__SERVER__AUTH__MODE", "required").env("GRPC__SERVER__AUTH__JWKS_URL", &url),
     );
-    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&hive_it::token_of("a", "secret")), None).0, 200);
-    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&hive_it::token_of("b", "secret")), None).0, 401);
+    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&token_of("a", "service")), None).0, 200);
+    assert_eq!(up.send("GET", "/api/v1/tickets", Some(&token_of("b", "service")), None).0, 401);
     assert_eq!(up.get("/api/v1/tickets").0, 401);
     let _ = up.end().exits_with(0);
 }

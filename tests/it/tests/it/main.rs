@@ -12,6 +12,7 @@ mod postgres;
 mod remembered;
 mod roles;
 mod signals;
+mod tls;
 mod traces;
 mod up;
 mod usage;

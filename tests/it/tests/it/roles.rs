@@ -20,7 +20,7 @@ fn a_plan_runs_through_four_processes_that_end_well() {
     ] {
         let (status, body) = processes.get(role, "/health");
         assert_eq!((status, body.contains(service)), (200, true), "{body}");
-        assert_eq!(processes.get(role, "/ready").0, 200, "{role:?}");
+        processes.wait_until_ready(role);
     }
     let (status, body) = processes.get(Role::Tickets, "/grpc-health");
     assert_eq!((status, body.contains("\"grpc_server_running\":true")), (200, true), "{body}");
@@ -43,7 +43,7 @@ fn a_plan_runs_through_four_processes_that_end_well() {
     for role in [Role::Registry, Role::Agent] {
         processes.start_role(role, data.path());
     }
-    assert_eq!(processes.get(Role::Orchestration, "/ready").0, 200);
+    processes.wait_until_ready(Role::Orchestration);
     processes.end_all();
     assert_eq!(audit::problems(&Folder::read(data.path(), "four"), &message), [""; 0]);
 }

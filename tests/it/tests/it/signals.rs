@@ -9,7 +9,7 @@ use hive_it::{audit, plan};
 fn sigterm_ends_cleanly_and_the_plan_goes_on_later() {
     let data = temporary();
     let folder = temporary();
-    let message = plan::layered("terminated", 8, 2, &mut Random::new(7));
+    let message = plan::lengthy("terminated", 8, 2, &mut Random::new(7));
     let plan = plan::write(folder.path(), "plan.json", message.to_string());
 
     let mut running = Hive::run(&plan).data(data.path()).start();

@@ -51,7 +51,7 @@ fn a_plan_is_handed_in_followed_to_its_end_and_remembered() {
 #[test]
 fn asked_to_end_it_ends_open_streams_and_the_plan_goes_on_at_the_next_start() {
     let data = temporary();
-    let message = plan::layered("resumed", 8, 2, &mut Random::new(5));
+    let message = plan::lengthy("resumed", 8, 2, &mut Random::new(5));
     let up = Up::start(data.path());
     runtime().block_on(async {
         let mut agents = up.registry().await;

@@ -15,9 +15,9 @@ use super::connect::{Connector, Sender, Traffic};
 use crate::client::{breaker::Breaker, retry::backoff::Backoff};
 
 /// Between attempts to connect to an address that cannot be reached: short at first, since a server that restarts is
-/// back soon.
+/// back soon. Never long, since only calls begin an attempt, and each of them fails until the next one.
 const RECONNECT: Backoff =
-    Backoff { base: Duration::from_millis(50), max: Duration::from_secs(5), multiplier: 2.0 };
+    Backoff { base: Duration::from_millis(50), max: Duration::from_secs(1), multiplier: 2.0 };
 
 /// One address.
 #[derive(Debug)]

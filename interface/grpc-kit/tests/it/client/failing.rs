@@ -108,7 +108,7 @@ async fn the_breaker_opens_and_recovers() {
     })
     .await;
     let recorded = Recorded::default();
-    let settings = json!({"circuit_breaker_timeout": 0.2, "circuit_breaker_threshold": 3, "max_retries": 0});
+    let settings = json!({"circuit_breaker_timeout": 1, "circuit_breaker_threshold": 3, "max_retries": 0});
     let channel = recorded.install(|| factory(&settings).channel(&backend.url())).expect("a channel");
     let mut client = stub!(EchoClient, channel);
     let state = |state| recorded.value(ENDPOINTS, &[("state", state)]);
@@ -138,11 +138,14 @@ async fn the_callers_own_mistakes_do_not_open_it() {
 
 #[tokio::test]
 async fn a_server_that_is_silent_is_left_alone() {
-    let backend = Backend::start(|_, _, _| None).await;
-    let settings = json!({"default_timeout": 0.3, "circuit_breaker_threshold": 2, "max_retries": 0});
+    let backend =
+        Backend::start(|_, _, text| if text == "hang" { None } else { Some(Ok(text.to_owned())) }).await;
+    let settings = json!({"default_timeout": 1, "circuit_breaker_threshold": 2, "max_retries": 0});
     let mut client = client(&backend.url(), &settings);
+    // Connecting takes its time from the first call, and an address is only to blame that had some.
+    until(&mut client, true).await;
     for _ in 0..2 {
-        assert_eq!(client.unary(ask("a")).await.expect_err("late").code(), Code::DeadlineExceeded);
+        assert_eq!(client.unary(ask("hang")).await.expect_err("late").code(), Code::DeadlineExceeded);
     }
     assert_eq!(client.unary(ask("a")).await.expect_err("open").code(), Code::Unavailable);
     backend.kill().await;
@@ -165,13 +168,15 @@ async fn impatient_callers_do_not_cut_off_the_others() {
 
 #[tokio::test]
 async fn attempts_that_hang_open_it_too() {
-    let backend = Backend::start(|_, _, _| None).await;
+    let backend =
+        Backend::start(|_, _, text| if text == "hang" { None } else { Some(Ok(text.to_owned())) }).await;
     let recorded = Recorded::default();
-    let settings = json!({"attempt_timeout": 0.3, "circuit_breaker_threshold": 2, "default_timeout": 2});
+    let settings = json!({"attempt_timeout": 1, "circuit_breaker_threshold": 2});
     let channel = recorded.install(|| factory(&settings).channel(&backend.url())).expect("a channel");
     let mut client = stub!(EchoClient, channel);
-    let failed = client.unary(ask("a")).await.expect_err("open");
-    assert_eq!((failed.code(), backend.seen()), (Code::Unavailable, 2));
+    client.unary(ask("a")).await.expect("connected");
+    let failed = client.unary(ask("hang")).await.expect_err("open");
+    assert_eq!((failed.code(), backend.seen()), (Code::Unavailable, 3));
     assert_eq!(recorded.value(ENDPOINTS, &[("state", "open")]), Some(1.0));
     assert_eq!(recorded.value(HANDLED, &[("grpc_code", "DEADLINE_EXCEEDED")]), Some(2.0));
     backend.kill().await;

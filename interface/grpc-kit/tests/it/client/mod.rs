@@ -5,3 +5,4 @@ mod calls;
 mod failing;
 mod hops;
 mod retries;
+mod rolling;

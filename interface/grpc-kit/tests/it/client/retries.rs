@@ -119,7 +119,7 @@ async fn retries_can_be_switched_off() {
 async fn a_hanging_attempt_is_given_up_for_another() {
     let backend =
         Backend::start(|number, _, text| if number == 0 { None } else { Some(Ok(text.to_owned())) }).await;
-    let mut client = client(&backend.url(), &json!({"attempt_timeout": 0.1}));
+    let mut client = client(&backend.url(), &json!({"attempt_timeout": 1}));
     assert_eq!(client.unary(ask("a")).await.expect("an answer").into_inner().text, "a");
     assert_eq!(backend.seen(), 2);
     backend.drain().await;

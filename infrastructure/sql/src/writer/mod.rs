@@ -6,7 +6,8 @@
 //! It runs on a thread of its own. Between two statements it waits for the database, and as a task among its many callers
 //! it would then wait for their turn as well, several times in every batch.
 
-use std::collections::VecDeque;
+mod parts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,15 @@ use hive_application::error::{Effect, Error};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Database, Pool, Sqlite};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::database::Config;
+use crate::engine::pruning::{BREATH, Pruned};
+use crate::engine::slow::Slow;
 use crate::engine::{Blame, Engine};
 use crate::statement::Broken;
+use parts::parts;
 
 /// Time between two looks at the database after a commit that may have happened.
 const LOST_TRACK: Duration = Duration::from_millis(200);
@@ -28,10 +33,6 @@ const ATTEMPTS: usize = 5;
 
 /// The longest pause before the second attempt, in milliseconds; it doubles with each further one.
 const BACKOFF_MS: u64 = 8;
-
-/// Rows of one transaction, unless a single operation has more. Operations alone say little: one may create a thousand
-/// tickets.
-const MAX_WEIGHT: usize = 4_096;
 
 /// A connection of the engine of a batch.
 pub(crate) type ConnectionOf<B> = <<B as Batch>::Engine as Database>::Connection;
@@ -50,6 +51,9 @@ pub(crate) trait Batch: Send + 'static {
     /// Whether something here has to be put right after a commit that may have happened, by [`Self::find_track`].
     const TRACKS: bool = false;
 
+    /// Rows of one transaction, unless a single operation has more.
+    const MAX_WEIGHT: usize = 4_096;
+
     /// Rows that an operation comes to, more or less.
     fn weight(_operation: &Self::Operation) -> usize {
         1
@@ -62,6 +66,18 @@ pub(crate) trait Batch: Send + 'static {
         connection: &mut ConnectionOf<Self>,
         operations: &[Self::Operation],
     ) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
+
+    /// Takes old records out of the outbox, in a transaction of its own: those of the window after `after` that were made
+    /// before `before`. A context without an outbox has none.
+    fn prune(
+        &mut self,
+        connection: &mut ConnectionOf<Self>,
+        after: i64,
+        before: i64,
+    ) -> impl Future<Output = Result<Pruned, sqlx::Error>> + Send {
+        let _ = (connection, after, before);
+        async { Ok(Pruned { records: 0, next: None }) }
+    }
 
     /// Told after the commit: one answer for each operation, in order.
     fn committed(&mut self, operations: Vec<Self::Operation>, outcome: Self::Outcome) -> Vec<Self::Answer>;
@@ -103,6 +119,13 @@ struct Request<O, A> {
     answer: oneshot::Sender<Result<A, Error>>,
 }
 
+/// A window to look for old records in.
+struct Window {
+    after: i64,
+    before: i64,
+    answer: oneshot::Sender<Result<Pruned, Error>>,
+}
+
 type RequestOf<B> = Request<<B as Batch>::Operation, <B as Batch>::Answer>;
 
 /// Where the answer to an operation goes.
@@ -118,6 +141,8 @@ struct Closing {
 pub(crate) struct Writer<O, A> {
     what: &'static str,
     queue: mpsc::Sender<Request<O, A>>,
+    windows: mpsc::Sender<Window>,
+    written: Arc<Notify>,
     closing: Mutex<Option<Closing>>,
 }
 
@@ -126,22 +151,31 @@ impl<O: Send + Sync + 'static, A: Send + 'static> Writer<O, A> {
     pub(crate) fn start<B: Batch<Operation = O, Answer = A>>(
         what: &'static str,
         pool: Pool<B::Engine>,
-        queue: usize,
-        batch: usize,
+        config: &Config,
         store: B,
     ) -> Result<Self, Error> {
-        let (queue, requests) = mpsc::channel(queue.max(1));
+        let (queue, requests) = mpsc::channel(config.queue.max(1));
+        let (windows, to_prune) = mpsc::channel(1);
         let (close, closing) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let task = Task { what, pool, connection: None, lost_track: false, batch: batch.max(1), store };
+        let task = Task {
+            what,
+            pool,
+            connection: None,
+            lost_track: false,
+            batch: config.batch.max(1),
+            slow: Slow(config.slow),
+            store,
+        };
         let failed = |error| Error::unavailable(what, error, Effect::None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let run = move || {
-            runtime.block_on(task.run(requests, closing));
+            runtime.block_on(task.run(requests, to_prune, closing));
             drop(end);
         };
         std::thread::Builder::new().name("sql-writer".to_owned()).spawn(run).map_err(failed)?;
-        Ok(Writer { what, queue, closing: Mutex::new(Some(Closing { close, ended })) })
+        let (written, closing) = (Arc::default(), Mutex::new(Some(Closing { close, ended })));
+        Ok(Writer { what, queue, windows, written, closing })
     }
 
     /// Queues an operation, waiting for a place, and waits until it is committed. Once queued it is carried out even
@@ -149,6 +183,36 @@ impl<O: Send + Sync + 'static, A: Send + 'static> Writer<O, A> {
     pub(crate) async fn submit(&self, operation: O) -> Result<A, Error> {
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Request { operation, answer }).await.is_err() {
+            return Err(self.gone(Effect::None).await);
+        }
+        let answer = answered.await;
+        self.written.notify_one();
+        match answer {
+            Ok(answer) => answer,
+            Err(_) => Err(self.gone(Effect::Unknown).await),
+        }
+    }
+
+    /// Told after every write.
+    pub(crate) fn written(&self) -> Arc<Notify> {
+        Arc::clone(&self.written)
+    }
+
+    /// Takes the records out of the outbox that were made before `before` and may go, window after window; tells how many.
+    pub(crate) async fn prune(&self, before: i64) -> Result<u64, Error> {
+        let (mut after, mut records) = (0, 0);
+        loop {
+            let pruned = self.prune_window(after, before).await?;
+            records += pruned.records;
+            let Some(next) = pruned.next else { return Ok(records) };
+            after = next;
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    async fn prune_window(&self, after: i64, before: i64) -> Result<Pruned, Error> {
+        let (answer, answered) = oneshot::channel();
+        if self.windows.send(Window { after, before, answer }).await.is_err() {
             return Err(self.gone(Effect::None).await);
         }
         match answered.await {
@@ -207,16 +271,26 @@ struct Task<B: Batch> {
     /// The last commit may have happened or not.
     lost_track: bool,
     batch: usize,
+    slow: Slow,
     store: B,
 }
 
 impl<B: Batch> Task<B> {
-    async fn run(mut self, mut requests: mpsc::Receiver<RequestOf<B>>, mut closing: oneshot::Receiver<()>) {
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<RequestOf<B>>,
+        mut to_prune: mpsc::Receiver<Window>,
+        mut closing: oneshot::Receiver<()>,
+    ) {
         let mut waiting = Vec::with_capacity(self.batch);
         loop {
             let lost_track = self.lost_track;
             tokio::select! {
                 biased;
+                // First, or it would never come to it under load; whoever asks leaves time between two.
+                Some(Window { after, before, answer }) = to_prune.recv() => {
+                    drop(answer.send(self.prune(after, before).await));
+                }
                 received = requests.recv_many(&mut waiting, self.batch) => {
                     if received == 0 {
                         break;
@@ -246,7 +320,7 @@ impl<B: Batch> Task<B> {
         let mut absent = Ok(());
         let mut disturbed = 0;
         let (operations, answers) = requests.into_iter().map(|r| (r.operation, r.answer)).unzip();
-        let mut parts = parts(operations, answers, B::weight);
+        let mut parts = parts(operations, answers, B::weight, B::MAX_WEIGHT);
         while let Some((mut operations, mut answers)) = parts.pop_front() {
             match self.attempt(&operations).await {
                 Attempt::Committed(outcome) => {
@@ -299,7 +373,10 @@ impl<B: Batch> Task<B> {
             Ok(connection) => connection,
             Err(error) => return Attempt::Absent(error),
         };
-        match self.store.commit(&mut connection, operations).await {
+        let begun = Instant::now();
+        let committed = self.store.commit(&mut connection, operations).await;
+        self.slow.tell(self.what, "batch of writes", begun.elapsed(), operations.iter().map(B::weight).sum());
+        match committed {
             Ok(outcome) => {
                 self.connection = Some((connection, Instant::now()));
                 Attempt::Committed(outcome)
@@ -343,6 +420,23 @@ impl<B: Batch> Task<B> {
         }
     }
 
+    /// Takes old records out, on the connection that nobody else writes on.
+    async fn prune(&mut self, after: i64, before: i64) -> Result<Pruned, Error> {
+        let what = self.what;
+        let absent = |error| Error::unavailable(what, error, Effect::None);
+        let mut connection = self.take_connection().await.map_err(absent)?;
+        match self.store.prune(&mut connection, after, before).await {
+            Ok(pruned) => {
+                self.connection = Some((connection, Instant::now()));
+                Ok(pruned)
+            }
+            Err(error) => {
+                self.give_back(connection, &error).await;
+                Err(Error::unavailable(self.what, error, Effect::Unknown))
+            }
+        }
+    }
+
     async fn take_connection(&mut self) -> Result<PoolConnection<B::Engine>, sqlx::Error> {
         if let Some((mut connection, used)) = self.connection.take() {
             if B::Engine::is_alive(&mut connection, used.elapsed()).await {
@@ -370,24 +464,6 @@ impl<B: Batch> Task<B> {
     }
 }
 
-/// The operations in transactions of bounded size, each with whom to answer.
-fn parts<O, A>(operations: Vec<O>, answers: Vec<A>, weight: fn(&O) -> usize) -> VecDeque<(Vec<O>, Vec<A>)> {
-    let mut parts: VecDeque<(Vec<O>, Vec<A>)> = VecDeque::from([(Vec::new(), Vec::new())]);
-    let mut total = 0;
-    for (operation, answer) in operations.into_iter().zip(answers) {
-        total += weight(&operation);
-        if total > MAX_WEIGHT && parts.back().is_some_and(|(part, _)| !part.is_empty()) {
-            parts.push_back((Vec::new(), Vec::new()));
-            total = weight(&operation);
-        }
-        if let Some((operations, answers)) = parts.back_mut() {
-            operations.push(operation);
-            answers.push(answer);
-        }
-    }
-    parts
-}
-
 /// A pause of random length before one more attempt, after so many.
 fn backoff(attempts: usize) -> Duration {
     Duration::from_micros(fastrand::u64(0..=(BACKOFF_MS * 1_000) << attempts.min(ATTEMPTS)))
@@ -406,17 +482,4 @@ pub(crate) async fn commit(connection: &mut SqliteConnection) -> Result<(), Fail
 /// Leaves the open transaction, if there is one.
 pub(crate) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     Sqlite::roll_back(connection).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_bounded_in_rows() {
-        let weights = [MAX_WEIGHT, 1, MAX_WEIGHT - 1, 1, 9 * MAX_WEIGHT, 2, 3];
-        let parts = parts(weights.to_vec(), (0..weights.len()).collect(), |weight| *weight);
-        let answers: Vec<Vec<usize>> = parts.iter().map(|(_, answers)| answers.clone()).collect();
-        assert_eq!(answers, [vec![0], vec![1, 2], vec![3], vec![4], vec![5, 6]]);
-    }
 }
