@@ -1,8 +1,9 @@
 //! What each layer of the server stack costs in instructions: the same calls through one layer more at a time, with no
 //! network, no runtime and no second thread, so that the count is the same on every run.
 //!
-//! `cargo xtask bench instructions` runs it under callgrind and writes the counts into `docs/grpc-kit.md`; `cargo xtask
-//! test` holds them against that page. Each stack prints a line, in the order in which they are counted.
+//! `cargo xtask bench instructions` runs it under callgrind and writes the counts into
+//! `docs/reference/grpc-kit-costs.md`; `cargo xtask test` holds them against that page. Each stack prints a line, in the
+//! order in which they are counted.
 #![expect(clippy::print_stdout, reason = "the rows are for the command that counts")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is worth nothing")]
 
