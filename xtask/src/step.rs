@@ -1,5 +1,6 @@
 //! One step of a command: a call of cargo, what must be installed for it, how it went.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::postgres::Server;
@@ -13,16 +14,18 @@ pub(crate) struct Step {
     pub(crate) arguments: &'static [&'static str],
     /// Environment variables set for this step only.
     pub(crate) environment: &'static [(&'static str, &'static str)],
-    /// The cargo subcommand that may be absent, and the command that installs it.
+    /// The tool that may be absent, and the command that installs it.
     pub(crate) needs: Option<Tool>,
     /// Whether it uses a PostgreSQL server.
     pub(crate) database: bool,
 }
 
-/// A cargo subcommand that does not come with the toolchain.
+/// A tool that does not come with the toolchain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tool {
-    pub(crate) subcommand: &'static str,
+    pub(crate) name: &'static str,
+    /// The program, and its arguments before `--version`.
+    pub(crate) command: &'static [&'static str],
     pub(crate) install: &'static str,
 }
 
@@ -74,11 +77,13 @@ impl Step {
 
 impl Tool {
     fn is_installed(self) -> bool {
-        cargo(&[self.subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
+        let [program, arguments @ ..] = self.command else { return false };
+        let output = Command::new(program).args(arguments).arg("--version").output();
+        output.is_ok_and(|output| output.status.success())
     }
 
     fn absence(self, everything: bool) -> Ending {
-        let reason = format!("cargo-{} is not installed; {}", self.subcommand, self.install);
+        let reason = format!("{} is not installed; {}", self.name, self.install);
         if everything { Ending::Failed(reason) } else { Ending::Skipped(reason) }
     }
 }
@@ -113,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_missing_tool_is_skipped_at_home_and_fails_in_ci() {
-        let absent = Tool { subcommand: "no-such-subcommand", install: "install it" };
+        let command = &["cargo", "no-such-subcommand"];
+        let absent = Tool { name: "cargo-no-such-subcommand", command, install: "install it" };
         let step = step(&["--version"], Some(absent));
         assert!(matches!(step.run(false).0, Ending::Skipped(reason) if reason.ends_with("install it")));
         assert!(matches!(step.run(true).0, Ending::Failed(_)));

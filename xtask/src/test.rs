@@ -6,7 +6,14 @@ use std::time::Duration;
 
 use crate::step::{Ending, Step, Tool};
 
-const DENY: Tool = Tool { subcommand: "deny", install: "`cargo install cargo-deny --locked` installs it" };
+const DENY: Tool = Tool {
+    name: "cargo-deny",
+    command: &["cargo", "deny"],
+    install: "`cargo install cargo-deny --locked` installs it",
+};
+
+const VALGRIND: Tool =
+    Tool { name: "valgrind", command: &["valgrind"], install: "`apt-get install valgrind` installs it" };
 
 const STEPS: &[Step] = &[
     Step {
@@ -51,6 +58,14 @@ const STEPS: &[Step] = &[
         needs: None,
         database: true,
     },
+    // The last, since only this one builds with optimisation.
+    Step {
+        name: "instructions",
+        arguments: &["xtask", "instructions"],
+        environment: &[],
+        needs: Some(VALGRIND),
+        database: false,
+    },
 ];
 
 pub(crate) fn run() -> ExitCode {
@@ -86,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_cheap_steps_come_before_anything_that_builds_the_workspace() {
-        let heavy = |step: &Step| step.arguments.contains(&"--workspace");
+        let heavy = |step: &Step| step.arguments.contains(&"--workspace") || step.name == "instructions";
         let first_heavy = STEPS.iter().position(heavy).expect("a heavy step");
         assert!(STEPS[first_heavy..].iter().all(heavy));
         assert!(STEPS[..first_heavy].iter().any(|step| step.name == "architecture"));

@@ -4,6 +4,7 @@ mod change_feed;
 mod deregister_agent;
 mod discover_agents;
 mod expire_leases;
+mod notify_agent;
 mod observer;
 mod ports;
 mod record_heartbeat;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use hive_domain::ids::AgentId;
-use hive_domain::registry::public::AgentSnapshot;
+use hive_domain::registry::public::{AgentChangeKind, AgentSnapshot};
 use hive_domain::registry::{AgentFilter, LeaseTerms, RegistryError};
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -24,6 +25,7 @@ use tracing::field::Empty;
 pub use deregister_agent::{DeregisterAgent, DeregisterAgentCommand};
 pub use discover_agents::{DiscoverAgents, DiscoverAgentsCommand};
 pub use expire_leases::{ExpireLeases, LeaseSweep};
+pub use notify_agent::{Notification, NotifyAgent, NotifyAgentCommand};
 pub use observer::{Operation, RegistryObserver, Search};
 pub use ports::{AgentListQuery, AgentRepository, Change, RegistryDesk};
 pub use record_heartbeat::{Heartbeat, RecordHeartbeat, RecordHeartbeatCommand};
@@ -31,6 +33,7 @@ pub use register_agent::{RegisterAgent, RegisterAgentCommand, Registration};
 pub use watch_agents::AgentWatch;
 
 use self::change_feed::ChangeFeed;
+use self::notify_agent::Mailboxes;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::ids::IdGenerator;
@@ -51,6 +54,8 @@ pub struct Registry {
     pub discover: DiscoverAgents,
     /// Judges silent agents; to be called at intervals.
     pub expire_leases: ExpireLeases,
+    /// Tells an agent something.
+    pub notify: NotifyAgent,
     repository: Arc<dyn AgentRepository>,
     clock: Arc<dyn Clock>,
     feed: Arc<ChangeFeed>,
@@ -85,6 +90,7 @@ impl Registry {
             repository: Arc::clone(&repository),
             clock: Arc::clone(&clock),
             feed: Arc::clone(&feed),
+            mailboxes: Arc::default(),
             observer: Arc::clone(&observer),
             terms,
         };
@@ -94,6 +100,7 @@ impl Registry {
             heartbeat: RecordHeartbeat::new(writer.clone()),
             deregister: DeregisterAgent::new(writer.clone()),
             discover,
+            notify: NotifyAgent::new(writer.clone()),
             expire_leases: ExpireLeases::new(writer),
             repository,
             clock,
@@ -158,6 +165,7 @@ struct AgentWriter {
     repository: Arc<dyn AgentRepository>,
     clock: Arc<dyn Clock>,
     feed: Arc<ChangeFeed>,
+    mailboxes: Arc<Mailboxes>,
     observer: Arc<dyn RegistryObserver>,
     terms: LeaseTerms,
 }
@@ -168,6 +176,9 @@ impl AgentWriter {
         let now = self.clock.now();
         let changes = agent.take_changes(now);
         changes.iter().for_each(|change| self.observer.changed(change));
+        if changes.iter().any(|change| change.kind == AgentChangeKind::Deregistered) {
+            self.mailboxes.forget(id);
+        }
         self.feed.publish(changes);
         Ok(agent.snapshot(&self.terms, now))
     }

@@ -7,7 +7,7 @@ use hive_domain::registry::{
 };
 use hive_domain::time::Timestamp;
 
-use super::Registration;
+use super::{Notification, Registration};
 use crate::error::Error;
 
 /// A decision about the agent of one id, `None` when no record of it exists. May be asked again on another version.
@@ -65,9 +65,13 @@ pub trait RegistryDesk: Send + Sync {
     /// Registers an agent, or its next incarnation. A registry in another process takes nobody's word for being the host.
     async fn register(&self, announcement: AnnouncementDraft, claim: Claim) -> Result<Registration, Error>;
 
-    /// Tells that the incarnation `epoch` of the agent lives, and its figures.
-    async fn heartbeat(&self, agent_id: &AgentId, epoch: u64, telemetry: AgentTelemetry)
-    -> Result<(), Error>;
+    /// Tells that the incarnation `epoch` of the agent lives, and its figures. What others want it to know.
+    async fn heartbeat(
+        &self,
+        agent_id: &AgentId,
+        epoch: u64,
+        telemetry: AgentTelemetry,
+    ) -> Result<Vec<Notification>, Error>;
 
     /// Ends the registration of the incarnation `epoch`. Whether there was one.
     async fn deregister(&self, agent_id: &AgentId, epoch: u64) -> Result<bool, Error>;

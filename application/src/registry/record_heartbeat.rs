@@ -6,6 +6,7 @@ use hive_domain::registry::{Agent, RegistryError};
 use hive_domain::time::Timestamp;
 
 use super::AgentWriter;
+use super::notify_agent::Notification;
 use super::observer::Operation;
 use crate::context::CallContext;
 use crate::error::Error;
@@ -22,12 +23,14 @@ pub struct RecordHeartbeatCommand {
 }
 
 /// What the agent learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     /// How the registry sees it.
     pub status: AgentStatus,
     /// When it was heard.
     pub last_seen: Timestamp,
+    /// What others want it to know, oldest first. Nobody is told it again.
+    pub notifications: Vec<Notification>,
 }
 
 /// Takes signs of life.
@@ -58,7 +61,8 @@ impl RecordHeartbeat {
         };
         let agent = self.writer.answer(Operation::Heartbeat, agent_id, &mut change).await?;
         tracing::trace!(%agent_id, status = %agent.status, caller = %context.principal, "heartbeat of {agent_id}");
-        Ok(Heartbeat { status: agent.status, last_seen: agent.last_seen })
+        let notifications = self.writer.mailboxes.take(agent_id);
+        Ok(Heartbeat { status: agent.status, last_seen: agent.last_seen, notifications })
     }
 }
 

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use first_service::proto::{DESCRIPTOR, my_service_server::MyServiceServer};
 use first_service::servicer::Servicer;
 use hive_grpc_kit::access_log::AccessLog;
-use hive_grpc_kit::drain::Shutdown;
 use hive_grpc_kit::server::builder::ServerBuilder;
 use hive_grpc_kit::servicer;
 use hive_grpc_kit::settings::{self, Settings};
@@ -17,16 +16,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Settings { environment, server: config, .. } = Settings::load()?;
+    let settings = Settings::load()?;
     let servicer = Servicer::new([("123", "a resource")]);
-    let server = ServerBuilder::new(config.clone(), environment)
-        .register(servicer!(MyServiceServer, servicer, &config), DESCRIPTOR)
+    let servicer = servicer!(MyServiceServer, servicer, &settings.server);
+    ServerBuilder::new(settings.server, settings.environment)
+        .register(servicer, DESCRIPTOR)
         .access_log(AccessLog::to(std::io::stdout())?)
-        .build()?;
-    config.runtime()?.block_on(async {
-        let shutdown = Shutdown::new();
-        tokio::spawn(shutdown.clone().advance_on_signals());
-        server.bind_and_serve(&shutdown).await
-    })?;
+        .build()?
+        .run()?;
     Ok(())
 }

@@ -26,6 +26,8 @@ pub struct Config {
     pub hot_tickets: usize,
     /// Changes at the end of the ticket log that are kept in memory.
     pub log_tail: usize,
+    /// How long a statement may take before it is told by a line in the log.
+    pub slow: Duration,
     /// How long records stay in an outbox at least.
     pub retention: Duration,
     /// PostgreSQL only: how long the ticket log may hear of no commit before it asks the server for a sign of life.
@@ -69,6 +71,7 @@ impl Config {
             cache_kib: 8_192,
             hot_tickets: 8_192,
             log_tail: 8_192,
+            slow: Duration::from_millis(250),
             retention: Duration::from_secs(7 * 86_400),
             silence: Duration::from_secs(30),
             patience: Duration::from_secs(1),

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, select_biased};
 use hive_application::backoff::Backoff;
 use hive_application::clock::{Clock, Timer};
 use hive_application::error::{Error, ErrorKind, chain};
-use hive_application::registry::RegistryDesk;
+use hive_application::registry::{Notification, RegistryDesk};
 use hive_application::tickets::TicketDesk;
 use hive_domain::ids::{AgentId, TicketId};
 use hive_domain::registry::public::AgentTelemetry;
@@ -323,7 +323,11 @@ impl Agent {
     async fn heartbeat(self, telemetry: AgentTelemetry) -> Result<Step, Error> {
         let AgentConfig { agent_id, epoch, .. } = &self.config;
         match self.registry.heartbeat(agent_id, *epoch, telemetry).await {
-            Ok(()) => {}
+            Ok(notifications) => {
+                for Notification { kind, message, .. } in notifications {
+                    tracing::info!(agent.id = %agent_id, kind, text = ?message, "agent {agent_id} is notified");
+                }
+            }
             Err(error) if error.is_transient() => {
                 tracing::warn!(agent.id = %agent_id, error = chain(&error), "heartbeat of agent {agent_id} lost");
             }

@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use hive_agent::{Agent, AgentConfig};
 use hive_application::clock::{Clock, Timer};
 use hive_application::error::{Effect, Error, ErrorKind};
-use hive_application::registry::{Registration, RegistryDesk};
+use hive_application::registry::{Notification, Registration, RegistryDesk};
 use hive_application::tickets::TicketDesk;
 use hive_domain::ids::{AgentId, DecisionId, IntentId, PlanId, TaskId, TicketId};
 use hive_domain::json::Json;
@@ -80,8 +80,8 @@ impl RegistryDesk for Registry {
         Err(Error::internal("it is registered"))
     }
 
-    async fn heartbeat(&self, _: &AgentId, _: u64, _: AgentTelemetry) -> Result<(), Error> {
-        Ok(())
+    async fn heartbeat(&self, _: &AgentId, _: u64, _: AgentTelemetry) -> Result<Vec<Notification>, Error> {
+        Ok(Vec::new())
     }
 
     async fn deregister(&self, _: &AgentId, _: u64) -> Result<bool, Error> {
@@ -233,4 +233,14 @@ async fn a_log_that_stays_away_is_asked_less_and_less() {
         assert!((whole / 2..=whole).contains(&wait_ms), "{wait_ms} of {whole}");
     }
     assert!(next(&mut stand.waits).await <= 200, "it told something");
+}
+
+#[tokio::test]
+async fn a_log_that_forgot_its_place_is_read_from_the_start() {
+    let gone = Error::new(ErrorKind::OutOfRange, "LOG_PRUNED", "not kept any more");
+    let mut stand = Stand::new(vec![vec![Err(gone)], vec![Ok(dispatched(3))]]);
+    stand.asked(TicketStatus::Running).await.send(yes()).unwrap();
+    stand.asked(TicketStatus::Completed).await.send(yes()).unwrap();
+    while next(&mut stand.committed).await != 3 {}
+    assert!(stand.waits.try_recv().is_err(), "the log is not away");
 }

@@ -1,8 +1,9 @@
 //! What each layer of the server stack costs in instructions: the same calls through one layer more at a time, with no
 //! network, no runtime and no second thread, so that the count is the same on every run.
 //!
-//! `cargo xtask bench instructions` runs it under callgrind and holds the counts against `instructions.txt`. Each stack
-//! prints a line, in the order in which the counted function is left.
+//! `cargo xtask bench instructions` runs it under callgrind and writes the counts into
+//! `docs/reference/grpc-kit-costs.md`; `cargo xtask test` holds them against that page. Each stack prints a line, in the
+//! order in which they are counted.
 #![expect(clippy::print_stdout, reason = "the rows are for the command that counts")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is worth nothing")]
 
@@ -36,6 +37,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use mimalloc::MiMalloc;
 use prost::Message as _;
 use tonic::{Status, Streaming};
 use tower::{Service, ServiceBuilder};
@@ -56,6 +58,10 @@ use proto::{
     EchoReply, EchoRequest,
     echo_server::{Echo, EchoServer},
 };
+
+/// The system's allocator takes a different path now and then, by what was allocated before.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/echo.bin"));
 
@@ -107,8 +113,11 @@ impl Echo for Servicer {
     }
 }
 
+const SERVICER: &str = "the servicer, and making the request";
+
 /// The same call again and again.
 struct Calls {
+    kind: &'static str,
     path: &'static str,
     headers: HeaderMap,
     body: Bytes,
@@ -116,7 +125,12 @@ struct Calls {
 }
 
 impl Calls {
-    fn new(path: &'static str, count: u32, bearer: &str) -> Self {
+    fn new(
+        (kind, path): (&'static str, &'static str),
+        count: u32,
+        bearer: &str,
+        methods: &Arc<Methods>,
+    ) -> Self {
         let message = EchoRequest { text: "hello".to_owned(), count }.encode_to_vec();
         let mut body = BytesMut::new();
         body.put_u8(0);
@@ -132,8 +146,9 @@ impl Calls {
         let headers = headers
             .into_iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
-        let connection = Connection { peer: Some(([127, 0, 0, 1], 50_000).into()), ..Connection::default() };
-        Self { path, headers: headers.collect(), body: body.freeze(), connection: Arc::new(connection) }
+        let peer = Some(([127, 0, 0, 1], 50_000).into());
+        let connection = Connection { peer, ..Connection::new(Arc::clone(methods)) };
+        Self { kind, path, headers: headers.collect(), body: body.freeze(), connection: Arc::new(connection) }
     }
 
     fn request(&self) -> Request<Full<Bytes>> {
@@ -145,17 +160,41 @@ impl Calls {
         request
     }
 
-    /// Counts the calls through one stack.
-    fn count<S, B>(&self, stack: &str, mut service: S)
+    /// Counts the calls through one stack, whose cost is what it takes over another one that was counted before.
+    fn count<S, B>(&self, stack: &str, over: &str, mut service: S)
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Debug>,
         B: Body<Data = Bytes, Error: Debug>,
     {
-        let requests = |calls| (0..calls).map(|_| self.request()).collect();
-        all(&mut service, requests(WARM_UP));
-        counted_calls(&mut service, requests(CALLS));
+        self.make(WARM_UP, &mut service);
+        self.counted_calls(&mut service);
         end_of_count();
-        println!("{}\t{stack}\t{CALLS}", self.path);
+        println!("{}\t{stack}\t{over}\t{CALLS}", self.kind);
+    }
+
+    /// What callgrind counts, found by this name.
+    #[inline(never)]
+    fn counted_calls<S, B>(&self, service: &mut S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Debug>,
+        B: Body<Data = Bytes, Error: Debug>,
+    {
+        self.make(CALLS, service);
+    }
+
+    /// Makes so many calls one after the other: what one frees the next allocates again, so that each costs the same.
+    fn make<S, B>(&self, calls: usize, service: &mut S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Debug>,
+        B: Body<Data = Bytes, Error: Debug>,
+    {
+        for _ in 0..calls {
+            let response = service.call(self.request()).now_or_never().unwrap().unwrap();
+            let mut body = std::pin::pin!(response.into_body());
+            while let Some(frame) = body.frame().now_or_never().unwrap() {
+                black_box(frame.unwrap());
+            }
+        }
     }
 }
 
@@ -165,30 +204,6 @@ fn end_of_count() {
     black_box(());
 }
 
-/// What callgrind counts, found by this name.
-#[inline(never)]
-fn counted_calls<S, B>(service: &mut S, requests: Vec<Request<Full<Bytes>>>)
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Debug>,
-    B: Body<Data = Bytes, Error: Debug>,
-{
-    all(service, requests);
-}
-
-fn all<S, B>(service: &mut S, requests: Vec<Request<Full<Bytes>>>)
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Debug>,
-    B: Body<Data = Bytes, Error: Debug>,
-{
-    for request in requests {
-        let response = service.call(request).now_or_never().unwrap().unwrap();
-        let mut body = std::pin::pin!(response.into_body());
-        while let Some(frame) = body.frame().now_or_never().unwrap() {
-            black_box(frame.unwrap());
-        }
-    }
-}
-
 fn main() {
     metrics::set_global_recorder(PrometheusBuilder::new().build_recorder()).unwrap();
     let mut methods = Methods::empty();
@@ -196,8 +211,11 @@ fn main() {
     let methods = Arc::new(methods);
     let log = AccessLog::to(std::io::sink()).unwrap();
     let bearer = format!("Bearer {}", token("bench", &[]));
-    for (path, count) in [("/kit.test.v1.Echo/Unary", 0), ("/kit.test.v1.Echo/ServerStream", MESSAGES)] {
-        one_layer_more(&Calls::new(path, count, &bearer), &methods, &log);
+    for (method, count) in [
+        (("unary", "/kit.test.v1.Echo/Unary"), 0),
+        (("stream of 100", "/kit.test.v1.Echo/ServerStream"), MESSAGES),
+    ] {
+        one_layer_more(&Calls::new(method, count, &bearer, &methods), &methods, &log);
     }
 }
 
@@ -206,33 +224,33 @@ fn one_layer_more(calls: &Calls, all: &Arc<Methods>, log: &AccessLog) {
     let methods = || Arc::clone(all);
     let servicer = || EchoServer::new(Servicer);
     let stack = ServiceBuilder::new();
-    calls.count("servicer", stack.service(servicer()));
+    calls.count(SERVICER, "", stack.service(servicer()));
     let stack = stack.layer(RequestIdLayer::new(methods()));
-    calls.count("request id", stack.service(servicer()));
+    calls.count("request id", SERVICER, stack.service(servicer()));
     let stack = stack.layer(ErrorLayer::new(methods()));
-    calls.count("error", stack.service(servicer()));
+    calls.count("error", "request id", stack.service(servicer()));
     let metrics = MetricsLayer::new(methods());
     let tracing = TracingLayer::new(methods(), None);
     let logging = LoggingLayer::new(methods(), Some(log.clone()), 1);
     // Alone, beside what the stack has instead of the three.
-    calls.count("metrics, alone", stack.clone().layer(metrics.clone()).service(servicer()));
-    calls.count("tracing, alone", stack.clone().layer(tracing.clone()).service(servicer()));
-    calls.count("logging, alone", stack.clone().layer(logging.clone()).service(servicer()));
+    calls.count("metrics, alone", "error", stack.clone().layer(metrics.clone()).service(servicer()));
+    calls.count("tracing, alone", "error", stack.clone().layer(tracing.clone()).service(servicer()));
+    calls.count("logging, alone", "error", stack.clone().layer(logging.clone()).service(servicer()));
     let stack = stack.layer(ObserveLayer::new(methods(), (metrics, tracing, logging)));
-    calls.count("metrics, tracing, logging", stack.service(servicer()));
+    calls.count("metrics, tracing, logging", "error", stack.service(servicer()));
     let stack = stack.layer(AdmissionLayer::new(methods(), 100, 75, &[]));
-    calls.count("admission", stack.service(servicer()));
+    calls.count("admission", "metrics, tracing, logging", stack.service(servicer()));
     let stack = stack.layer(DeadlineLayer::new(methods(), None, None));
-    calls.count("deadline", stack.service(servicer()));
+    calls.count("deadline", "admission", stack.service(servicer()));
     let verifier = Verifier::new(Keys::default().with_secret(TEST_SECRET), Expectations::default());
     let rules = AccessRules::default();
     let stack = stack.layer(AuthLayer::new(methods(), AuthMode::Required, Some(Arc::new(verifier)), &rules));
-    calls.count("auth", stack.service(servicer()));
+    calls.count("auth", "deadline", stack.service(servicer()));
     let rate = NonZeroU32::new(1_000_000_000);
     let stack = stack.layer(RateLimitLayer::new(methods(), rate, rate));
-    calls.count("rate limit", stack.service(servicer()));
+    calls.count("rate limit", "auth", stack.service(servicer()));
     let stack = stack.layer(CatchPanicLayer);
-    calls.count("catch panic", stack.service(servicer()));
+    calls.count("catch panic", "rate limit", stack.service(servicer()));
     let stack = stack.layer(MessageLimitLayer::new(4 * 1024 * 1024));
-    calls.count("message limit", stack.service(servicer()));
+    calls.count("message limit", "catch panic", stack.service(servicer()));
 }

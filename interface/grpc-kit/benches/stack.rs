@@ -1,5 +1,5 @@
-//! What the whole stack costs: calls a second through the kit (authentication on, access log to a file) against bare
-//! tonic that receives the same headers, in alternating slices of one run.
+//! What the whole stack costs: calls a second through the kit (authentication on, metrics recorded, access log to a file)
+//! against bare tonic that receives the same headers, in alternating slices of one run.
 //!
 //! `cargo bench --package hive-grpc-kit` prints, for unary and streaming calls with 1 and 64 in flight, the medians and
 //! the ratio of neighbouring slices; an argument picks the rows whose name contains it.
@@ -17,6 +17,7 @@ use futures_util::{Stream, StreamExt as _, future::join_all, stream};
 use hive_grpc_kit::{
     access_log::AccessLog,
     drain::Shutdown,
+    layer::metrics::BUCKETS,
     server::{
         builder::ServerBuilder,
         config::{Config, Environment},
@@ -24,6 +25,7 @@ use hive_grpc_kit::{
     servicer,
     testing::{Channel, TEST_SECRET, token},
 };
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, Streaming, transport::server::TcpIncoming};
 
@@ -107,6 +109,7 @@ const ROWS: [Row; 4] = [
 async fn main() {
     // Cargo passes `--bench`; what does not begin with a dash is a choice of rows.
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    record();
     let folder = tempfile::tempdir().unwrap();
     let shutdown = Shutdown::new();
     let bare = serve_bare().await;
@@ -120,6 +123,20 @@ async fn main() {
         println!("{}", measure(row, &bare, &kit).await);
     }
     shutdown.stop();
+}
+
+/// Records metrics as a server does: values wait until somebody looks, here every second.
+fn record() {
+    let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).unwrap();
+    tokio::spawn(async move {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            second.tick().await;
+            handle.run_upkeep();
+        }
+    });
 }
 
 async fn serve_bare() -> SocketAddr {

@@ -16,7 +16,7 @@ const BATCH: Duration = Duration::from_millis(50);
 
 /// How many bytes are worth a write. Larger ones cost less a line, but keep a core to themselves for so long that the
 /// slowest calls are those that waited for it.
-const WORTH_A_WRITE: usize = 32 * 1024;
+const WORTH_A_WRITE: usize = 64 * 1024;
 
 /// How long the last handle waits for the rest to be written: a reader that does not read must not keep a process from
 /// ending.

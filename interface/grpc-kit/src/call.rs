@@ -35,7 +35,7 @@ tokio::task_local! {
 }
 
 /// What the server knows about the connection a call came in on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// The other end; `None` in memory.
     pub peer: Option<SocketAddr>,
@@ -43,6 +43,16 @@ pub struct Connection {
     pub draining: Draining,
     /// Who the client's certificate says it is.
     pub identity: Option<Principal>,
+    /// The server's methods, the same that its layers have. Here, so that the calls of one connection do not count a
+    /// reference up and down that all cores share.
+    pub methods: Arc<Methods>,
+}
+
+impl Connection {
+    /// One in memory, of nobody in particular.
+    pub fn new(methods: Arc<Methods>) -> Self {
+        Self { peer: None, draining: Draining::default(), identity: None, methods }
+    }
 }
 
 /// One call. Servicers get it from a request with [`Call::of`].
@@ -51,7 +61,6 @@ pub struct Call {
     request_id: HeaderValue,
     started: Instant,
     method: MethodId,
-    methods: Arc<Methods>,
     unknown_path: Option<Box<str>>,
     connection: Arc<Connection>,
     principal: OnceLock<Principal>,
@@ -66,16 +75,22 @@ impl Call {
         if let Some(call) = request.extensions().get::<Arc<Self>>() {
             return Arc::clone(call);
         }
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let connection = connection.unwrap_or_else(|| Arc::new(Connection::new(Arc::clone(methods))));
+        Self::open(request, connection)
+    }
+
+    /// Opens the call of a request that came in on this connection.
+    pub fn open<B>(request: &mut Request<B>, connection: Arc<Connection>) -> Arc<Self> {
         let path = request.uri().path();
-        let method = methods.resolve(path);
+        let method = connection.methods.resolve(path);
         let unknown = method == MethodId::UNKNOWN;
         let call = Arc::new(Self {
             request_id: request_id(request.headers()),
             started: Instant::now(),
             method,
-            methods: Arc::clone(methods),
             unknown_path: unknown.then(|| path.chars().take(MAX_UNKNOWN_PATH_CHARS).collect()),
-            connection: request.extensions().get::<Arc<Connection>>().cloned().unwrap_or_default(),
+            connection,
             principal: OnceLock::new(),
             deadline: OnceLock::new(),
             took: OnceLock::new(),
@@ -127,7 +142,7 @@ impl Call {
 
     /// The called method; the entry for unknown ones when no descriptor declares the path.
     pub fn method(&self) -> &Method {
-        self.methods.get(self.method)
+        self.connection.methods.get(self.method)
     }
 
     /// The path as the caller sent it, cut at 200 characters when it is unknown.

@@ -59,6 +59,12 @@
 //! # }
 //! ```
 //!
+//! # Settings
+//!
+//! [`settings::Settings::load`] reads every key of the kit from the environment, a file and one commented default file.
+//! With it and [`Server::run`](server::serve::Server::run), which does what the end of the example above does, `main` is
+//! five lines: `docs/guides/first-service.md`.
+//!
 //! # Adding a layer
 //!
 //! `docs/guides/adding-a-layer.md` builds one, step by step. Around one servicer it is mounted by
@@ -67,6 +73,7 @@
 #![warn(missing_docs)]
 
 pub mod access_log;
+mod apart;
 pub mod auth;
 pub mod call;
 pub mod client;

@@ -5,6 +5,7 @@ mod m0002_ticket_history;
 mod m0003_ticket_outbox;
 mod m0004_list_indexes;
 mod m0005_log_floor;
+mod m0006_history_metadata;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -20,6 +21,7 @@ impl MigratorTrait for Schema {
             Box::new(m0003_ticket_outbox::Step),
             Box::new(m0004_list_indexes::Step),
             Box::new(m0005_log_floor::Step),
+            Box::new(m0006_history_metadata::Step),
         ]
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hive_application::error::{Error, invalid_id};
-use hive_application::registry::Registration;
+use hive_application::registry::{Notification, Registration};
 use hive_domain::ids::AgentId;
 use hive_domain::registry::public::{
     AgentChange, AgentChangeKind, AgentSnapshot, AgentStatus, AgentTelemetry, AgentType,
@@ -88,6 +88,18 @@ pub fn registration(wire: wire::RegisterResponse) -> Result<Registration, Error>
         token: RegistrationToken::new(wire.registration_token),
         registered_at: Timestamp::from_millis(wire.registered_at_ms),
     })
+}
+
+/// A notification as the wire shows it.
+pub fn told(notification: Notification) -> wire::AgentNotification {
+    let Notification { kind, message, metadata, at } = notification;
+    wire::AgentNotification { notification_type: kind, message, metadata, timestamp_ms: at.millis() }
+}
+
+/// A notification that the registry sent.
+pub fn notification(wire: wire::AgentNotification) -> Notification {
+    let wire::AgentNotification { notification_type, message, metadata, timestamp_ms } = wire;
+    Notification { kind: notification_type, message, metadata, at: Timestamp::from_millis(timestamp_ms) }
 }
 
 /// An agent as the wire shows it.

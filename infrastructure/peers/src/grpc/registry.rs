@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt};
 use hive_application::error::Error;
 use hive_application::orchestration::{AgentDirectory, AgentNews, AgentQuery};
-use hive_application::registry::{Registration, RegistryDesk};
+use hive_application::registry::{Notification, Registration, RegistryDesk};
 use hive_domain::ids::AgentId;
 use hive_domain::registry::public::{AgentSnapshot, AgentTelemetry};
 use hive_domain::registry::{AnnouncementDraft, Claim};
@@ -90,13 +90,14 @@ impl<C: Channel> RegistryDesk for RemoteRegistry<C> {
         agent_id: &AgentId,
         epoch: u64,
         telemetry: AgentTelemetry,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Notification>, Error> {
         let request = self.caller.request(wire::HeartbeatRequest {
             agent_id: agent_id.to_string(),
             telemetry: Some(agent::figures(telemetry)),
             epoch: Some(epoch),
         });
-        self.caller.read(self.registry().heartbeat(request).await).map(drop)
+        let heard = self.caller.read(self.registry().heartbeat(request).await)?;
+        Ok(heard.notifications.into_iter().map(agent::notification).collect())
     }
 
     async fn deregister(&self, agent_id: &AgentId, epoch: u64) -> Result<bool, Error> {

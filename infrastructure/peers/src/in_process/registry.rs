@@ -6,8 +6,8 @@ use hive_application::context::CallContext;
 use hive_application::error::Error;
 use hive_application::orchestration::{AgentDirectory, AgentNews, AgentQuery};
 use hive_application::registry::{
-    AgentWatch, DeregisterAgentCommand, DiscoverAgentsCommand, RecordHeartbeatCommand, RegisterAgentCommand,
-    Registration, Registry, RegistryDesk,
+    AgentWatch, DeregisterAgentCommand, DiscoverAgentsCommand, Notification, RecordHeartbeatCommand,
+    RegisterAgentCommand, Registration, Registry, RegistryDesk,
 };
 use hive_domain::ids::AgentId;
 use hive_domain::orchestration::generation::GENERATED_BY;
@@ -70,15 +70,14 @@ impl RegistryDesk for RegistryPeer {
         agent_id: &AgentId,
         epoch: u64,
         telemetry: AgentTelemetry,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Notification>, Error> {
         let context = CallContext::internal(agent_id.as_str());
         let command = RecordHeartbeatCommand {
             agent_id: agent_id.clone(),
             telemetry: Some(telemetry),
             epoch: Some(epoch),
         };
-        self.registry.heartbeat.execute(&context, &command).await?;
-        Ok(())
+        Ok(self.registry.heartbeat.execute(&context, &command).await?.notifications)
     }
 
     async fn deregister(&self, agent_id: &AgentId, epoch: u64) -> Result<bool, Error> {

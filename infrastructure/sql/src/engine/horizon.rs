@@ -146,7 +146,7 @@ impl Horizon {
             let number = |at| row.try_get_by_index::<i64>(at);
             Ok((number(0)?, number(1)?, number(2)?))
         };
-        let (settled, newest, oldest) = self.reader.answer_within(ANSWER, row).await?;
+        let (settled, newest, oldest) = self.reader.answer_within(ANSWER, "end of an outbox", row).await?;
         let look = Look { settled: settled.cast_unsigned(), newest: newest.cast_unsigned() };
         self.tell_if_held(look, oldest);
         Ok(look)
@@ -167,17 +167,7 @@ impl Horizon {
     }
 
     fn tell_if_held(&self, look: Look, oldest: i64) {
-        let mut held = self.held();
-        if !look.is_more_to_come() {
-            *held = None;
-            return;
-        }
-        let begin = || Held { settled: look.settled, since: Instant::now(), told: false };
-        let held = held.get_or_insert_with(begin);
-        if held.settled != look.settled {
-            *held = begin();
-        } else if !held.told && held.since.elapsed() >= HELD {
-            held.told = true;
+        if is_to_be_told(&mut self.held(), look, Instant::now()) {
             // Found in pg_stat_activity by its backend_xid, in pg_prepared_xacts by its transaction.
             tracing::warn!(
                 table = self.table,
@@ -190,5 +180,44 @@ impl Horizon {
     fn held(&self) -> MutexGuard<'_, Option<Held>> {
         // Every change is complete before anything can panic.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the horizon stands still for long, which is told once each time it does.
+fn is_to_be_told(held: &mut Option<Held>, look: Look, now: Instant) -> bool {
+    if !look.is_more_to_come() {
+        *held = None;
+        return false;
+    }
+    let begin = || Held { settled: look.settled, since: now, told: false };
+    let held = held.get_or_insert_with(begin);
+    if held.settled != look.settled {
+        *held = begin();
+    }
+    let tell = !held.told && now.duration_since(held.since) >= HELD;
+    held.told |= tell;
+    tell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_horizon_that_stands_still_is_told_once() {
+        let (mut held, begun) = (None, Instant::now());
+        let mut look = |settled, newest, seconds| {
+            is_to_be_told(&mut held, Look { settled, newest }, begun + Duration::from_secs(seconds))
+        };
+        assert!(!look(1, 2, 0) && !look(1, 3, 4), "not yet");
+        assert!(look(1, 3, 5), "for so long");
+        assert!(!look(1, 4, 60), "once");
+        assert!(!look(2, 4, 61) && !look(2, 4, 65), "it moved");
+        assert!(look(2, 5, 66), "and stands again");
+        assert!(
+            !look(5, 5, 67) && !look(5, 6, 100) && !look(5, 6, 104),
+            "everything could be read meanwhile"
+        );
+        assert!(look(5, 6, 105));
     }
 }

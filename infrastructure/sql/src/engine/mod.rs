@@ -5,6 +5,7 @@ pub(crate) mod postgres;
 pub(crate) mod pruning;
 pub(crate) mod reader;
 pub(crate) mod rows;
+pub(crate) mod slow;
 pub(crate) mod sqlite;
 
 use std::time::Duration;

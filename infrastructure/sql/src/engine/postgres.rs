@@ -9,9 +9,10 @@ use sea_orm::{DbErr, RuntimeErr, SqlxPostgresConnector};
 use sqlx::postgres::{
     PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgSeverity,
 };
-use sqlx::{Connection, Executor, PgPool, Postgres};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool, Postgres};
 
 use super::reader::Reader;
+use super::slow::Slow;
 use super::{Blame, Engine};
 use crate::database::{Config, Server};
 use crate::failure;
@@ -29,8 +30,12 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How long a process waits for another one that brings the schema up to date.
 const SCHEMA: &str = "60s";
 
-/// How long a reader of old records waits for a connection: they queue for a few.
-const QUEUE: Duration = Duration::from_secs(10);
+/// How long a reader of old records waits for a page, for a connection first: they queue for a few. It is a page by an
+/// index, and whoever follows a log asks again.
+const PAGE: Duration = Duration::from_secs(5);
+
+/// Ends the statement of such a page on the server.
+const PAGE_STATEMENT: &str = "4s";
 
 /// Connections for those who read old records, so that whoever follows from far behind takes none from other readers.
 const BEHIND: u32 = 2;
@@ -69,7 +74,8 @@ pub(crate) struct Following {
 fn connect(server: &Server) -> PgConnectOptions {
     // Compiling a statement takes longer than any of ours runs.
     let settings = [("jit", "off"), ("idle_in_transaction_session_timeout", STATEMENT)];
-    let options = server.options.as_ref().clone().options(settings);
+    // Slow statements are told by us, and never by their text.
+    let options = server.options.as_ref().clone().options(settings).disable_statement_logging();
     match options.get_application_name() {
         None => options.application_name("hive"),
         Some(_) => options,
@@ -100,16 +106,24 @@ pub(crate) async fn open<M: MigratorTrait>(
     });
     Ok(Pools {
         writer: writer.connect_lazy_with(writing),
-        reader: reader(what, config.readers.max(1), config.acquire, options),
+        reader: reader(what, Slow(config.slow), config.readers.max(1), config.acquire, options),
     })
 }
 
 /// What it takes to follow the outbox of an open database.
-pub(crate) fn following(what: &'static str, server: &Server) -> Following {
+pub(crate) fn following(what: &'static str, server: &Server, config: &Config) -> Following {
+    let slow = Slow(config.slow);
     let options = connect(server).options([("statement_timeout", STATEMENT)]);
     Following {
-        end: reader(what, 1, ACQUIRE, options.clone()),
-        behind: reader(what, BEHIND, QUEUE, options.clone()),
+        end: reader(what, slow, 1, ACQUIRE, options.clone()),
+        behind: reader(
+            what,
+            slow,
+            BEHIND,
+            PAGE,
+            options.clone().options([("statement_timeout", PAGE_STATEMENT)]),
+        )
+        .within(PAGE),
         listener: options,
     }
 }
@@ -141,8 +155,14 @@ async fn migrate<M: MigratorTrait>(
     lock.close().await.map_err(absent)
 }
 
-fn reader(what: &'static str, connections: u32, acquire: Duration, options: PgConnectOptions) -> Reader {
-    Reader::renewable(what, move |care| {
+fn reader(
+    what: &'static str,
+    slow: Slow,
+    connections: u32,
+    acquire: Duration,
+    options: PgConnectOptions,
+) -> Reader {
+    Reader::renewable(what, slow, move |care| {
         let lending = Arc::clone(care);
         let pool = pool(connections, acquire).idle_timeout(IDLE).before_acquire(move |connection, known| {
             let spoilt = lending.is_spoilt(known.age);

@@ -17,6 +17,7 @@ use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr};
 use sqlx::Postgres;
 
 use super::Engine;
+use super::slow::{Rows, Slow};
 use crate::failure;
 
 /// How long a query may take: longer than the server lets a statement run.
@@ -56,6 +57,9 @@ impl Care {
 #[derive(Clone)]
 pub(crate) struct Reader {
     what: &'static str,
+    slow: Slow,
+    /// How long a query may take.
+    limit: Duration,
     care: Arc<Care>,
     pool: Arc<Mutex<Pool>>,
     make: Option<Make>,
@@ -72,19 +76,25 @@ struct Pool {
 
 impl Reader {
     /// Reads from an engine in this process. `what` names the database in errors.
-    pub(crate) fn lasting(what: &'static str, database: DatabaseConnection) -> Self {
+    pub(crate) fn lasting(what: &'static str, slow: Slow, database: DatabaseConnection) -> Self {
         let pool = Arc::new(Mutex::new(Pool { database, renewed: None }));
-        Reader { what, care: Arc::new(Care::new()), pool, make: None }
+        Reader { what, slow, limit: ANSWER, care: Arc::new(Care::new()), pool, make: None }
     }
 
     /// Reads from a server, through a pool that `make` makes, again and again.
     pub(crate) fn renewable(
         what: &'static str,
+        slow: Slow,
         make: impl Fn(&Arc<Care>) -> DatabaseConnection + Send + Sync + 'static,
     ) -> Self {
         let care = Arc::new(Care::new());
         let pool = Arc::new(Mutex::new(Pool { database: make(&care), renewed: None }));
-        Reader { what, care, pool, make: Some(Arc::new(make)) }
+        Reader { what, slow, limit: ANSWER, care, pool, make: Some(Arc::new(make)) }
+    }
+
+    /// The same, where no query may take longer than that: a host that vanished is noticed as soon.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Reader { limit, ..self }
     }
 
     /// What queries are made on.
@@ -96,7 +106,7 @@ impl Reader {
     fn renew(&self) {
         let Some(make) = &self.make else { return };
         let mut pool = self.pool();
-        if pool.renewed.is_some_and(|renewed| renewed.elapsed() < ANSWER) {
+        if pool.renewed.is_some_and(|renewed| renewed.elapsed() < self.limit) {
             return;
         }
         pool.renewed = Some(Instant::now());
@@ -111,12 +121,30 @@ impl Reader {
     }
 
     /// Waits for the answer to a query, but not for ever.
-    pub(crate) async fn answer<T>(&self, query: impl Future<Output = Result<T, DbErr>>) -> Result<T, Error> {
-        self.answer_within(ANSWER, query).await
+    pub(crate) async fn answer<T: Rows>(
+        &self,
+        name: &'static str,
+        query: impl Future<Output = Result<T, DbErr>>,
+    ) -> Result<T, Error> {
+        self.answer_within(self.limit, name, query).await
     }
 
-    /// Waits for the answer to a query for so long.
-    pub(crate) async fn answer_within<T>(
+    /// Waits for the answer to a query for so long. It is told by its name when it was slow: its text may hold what is
+    /// nobody's business.
+    pub(crate) async fn answer_within<T: Rows>(
+        &self,
+        limit: Duration,
+        name: &'static str,
+        query: impl Future<Output = Result<T, DbErr>>,
+    ) -> Result<T, Error> {
+        let begun = Instant::now();
+        let answer = self.bounded(limit, query).await;
+        let rows = answer.as_ref().map_or(0, Rows::rows);
+        self.slow.tell(self.what, name, begun.elapsed(), rows);
+        answer
+    }
+
+    async fn bounded<T>(
         &self,
         limit: Duration,
         query: impl Future<Output = Result<T, DbErr>>,
@@ -138,7 +166,7 @@ impl Reader {
 
     /// Closes the connections.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        self.answer(self.database().close_by_ref()).await
+        self.bounded(ANSWER, self.database().close_by_ref()).await
     }
 }
 

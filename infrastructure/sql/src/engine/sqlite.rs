@@ -9,9 +9,10 @@ use sea_orm::SqlxSqliteConnector;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, SqlitePool};
+use sqlx::{ConnectOptions, Sqlite, SqlitePool};
 
 use super::reader::Reader;
+use super::slow::Slow;
 use super::{Blame, Engine};
 use crate::database::Config;
 
@@ -30,12 +31,14 @@ pub(crate) async fn open<M: MigratorTrait>(
         .busy_timeout(BUSY_TIMEOUT)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .pragma("temp_store", "memory");
+        .pragma("temp_store", "memory")
+        .disable_statement_logging();
     let writing = options
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
         .pragma("cache_size", format!("-{}", config.cache_kib))
-        .pragma("wal_autocheckpoint", "4000");
+        // 32 MiB: pages that are written again and again go to the file once.
+        .pragma("wal_autocheckpoint", "8000");
     let writer = pool(1).connect_with(writing).await;
     let writer = writer.map_err(|error| Error::unavailable(what, error, Effect::None))?;
 
@@ -47,7 +50,7 @@ pub(crate) async fn open<M: MigratorTrait>(
     let reading =
         options.pragma("query_only", "on").pragma("cache_size", format!("-{}", config.cache_kib / 4));
     let reader = pool(config.readers.max(1)).connect_lazy_with(reading);
-    Ok((writer, Reader::lasting(what, SqlxSqliteConnector::from_sqlx_sqlite_pool(reader))))
+    Ok((writer, Reader::lasting(what, Slow(config.slow), SqlxSqliteConnector::from_sqlx_sqlite_pool(reader))))
 }
 
 /// A pool whose connections live as long as it does: a file does not drop its callers.

@@ -74,11 +74,13 @@ impl Journal for SqlJournal {
     async fn find(&self, workflow_id: &WorkflowId) -> Result<Option<StoredFlow>, Error> {
         let reader = &self.shared.reader;
         let row = flow::Entity::find_by_id(workflow_id.as_str());
-        let Some(row) = reader.answer(row.one(&reader.database())).await? else { return Ok(None) };
+        let Some(row) = reader.answer("flow by id", row.one(&reader.database())).await? else {
+            return Ok(None);
+        };
         let entries = entry::Entity::find()
             .filter(entry::Column::WorkflowId.eq(workflow_id.as_str()))
             .order_by_asc(entry::Column::Id);
-        let entries = reader.answer(entries.all(&reader.database())).await?;
+        let entries = reader.answer("entries of a flow", entries.all(&reader.database())).await?;
         let entries = entries
             .into_iter()
             .map(|row| Ok(JournalEntry { payload: json::read("payload", &row.payload)?, kind: row.kind }))
@@ -110,7 +112,7 @@ impl Journal for SqlJournal {
             .order_by_asc(flow::Column::OpenedAt)
             .order_by_asc(flow::Column::WorkflowId)
             .into_tuple();
-        let ids: Vec<String> = reader.answer(ids.all(&reader.database())).await?;
+        let ids: Vec<String> = reader.answer("open flows", ids.all(&reader.database())).await?;
         let parse = |id: String| WorkflowId::parse(&id).map_err(|_| failure::unreadable("workflow_id", id));
         ids.into_iter().map(parse).collect()
     }
@@ -130,10 +132,10 @@ impl Journal for SqlJournal {
             .filter(message::Column::Id.lte(end))
             .order_by_asc(message::Column::Id)
             .limit(limit as u64);
-        let rows = reader.answer(rows.all(&reader.database())).await?;
+        let rows = reader.answer("messages", rows.all(&reader.database())).await?;
         // After the rows: what was there then was there before.
         let floor = reader
-            .answer(floor::Entity::find_by_id(0).one(&reader.database()))
+            .answer("floor of the messages", floor::Entity::find_by_id(0).one(&reader.database()))
             .await?
             .map_or(0, |floor| floor.pruned.cast_unsigned());
         if after > 0 && after < floor {

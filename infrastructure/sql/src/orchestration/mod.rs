@@ -57,7 +57,7 @@ impl OrchestrationDatabase {
             Place::File(path) => {
                 let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
                 let store = sqlite::Store::new();
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                let writer = Writer::start(WHAT, writer, config, store)?;
                 Shared { reader, writer, horizon: None }
             }
             Place::Postgres(server) => {
@@ -65,7 +65,7 @@ impl OrchestrationDatabase {
                 let Pools { writer, reader } =
                     engine::postgres::open::<Schema>(WHAT, server, config, Some(outbox.rebase)).await?;
                 let store = postgres::Store::new();
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                let writer = Writer::start(WHAT, writer, config, store)?;
                 let horizon = Some(Horizon::new(outbox, reader.clone(), config.patience));
                 Shared { reader, writer, horizon }
             }

@@ -35,7 +35,8 @@ impl SqlAgentRepository {
 impl AgentRepository for SqlAgentRepository {
     async fn find(&self, id: &AgentId) -> Result<Option<Agent>, Error> {
         let reader = &self.shared.reader;
-        let row = reader.answer(Entity::find_by_id(id.as_str()).one(&reader.database())).await?;
+        let row =
+            reader.answer("agent by id", Entity::find_by_id(id.as_str()).one(&reader.database())).await?;
         row.map(mapping::agent).transpose()
     }
 
@@ -59,7 +60,7 @@ impl AgentRepository for SqlAgentRepository {
         }
         let reader = &self.shared.reader;
         let select = select.order_by_asc(Column::AgentId).limit(query.limit as u64);
-        let rows = reader.answer(select.all(&reader.database())).await?;
+        let rows = reader.answer("agents", select.all(&reader.database())).await?;
         rows.into_iter().map(mapping::agent).collect()
     }
 

@@ -44,13 +44,13 @@ impl RegistryDatabase {
             Place::File(path) => {
                 let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
                 let store = sqlite::Store::new();
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
+                let writer = Writer::start(WHAT, writer, config, store)?;
                 Shared { reader, writer, postgres: false }
             }
             Place::Postgres(server) => {
                 let pools = engine::postgres::open::<Schema>(WHAT, server, config, None).await?;
                 let store = postgres::Store::new();
-                let writer = Writer::start(WHAT, pools.writer, config.queue, config.batch, store)?;
+                let writer = Writer::start(WHAT, pools.writer, config, store)?;
                 Shared { reader: pools.reader, writer, postgres: true }
             }
         };

@@ -84,8 +84,6 @@ pub(super) mod history {
         pub new_status: String,
         pub changed_by: String,
         pub at: i64,
-        #[sea_orm(select_as = "text")]
-        pub metadata: String,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

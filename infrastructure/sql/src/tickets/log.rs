@@ -72,7 +72,9 @@ impl TicketLog for SqlTicketLog {
 
     async fn committed(&self, consumer: &str) -> Result<u64, Error> {
         let reader = &self.shared.reader;
-        let row = reader.answer(offset::Entity::find_by_id(consumer).one(&reader.database())).await?;
+        let row = reader
+            .answer("place of a reader", offset::Entity::find_by_id(consumer).one(&reader.database()))
+            .await?;
         Ok(row.map_or(0, |row| row.position.cast_unsigned()))
     }
 

@@ -1,5 +1,6 @@
 //! The ticket context's database: tickets with their history, and the outbox read as a log.
 
+mod by_id;
 #[expect(unreachable_pub, reason = "the derives of sea-orm put the models into public traits")]
 mod entity;
 mod follower;
@@ -29,6 +30,7 @@ use crate::engine::pruning::{Pruning, keep_pruning};
 use crate::engine::reader::Reader;
 use crate::engine::{self, postgres::Pools};
 use crate::writer::Writer;
+use by_id::ById;
 use follower::Follower;
 use hot_tickets::HotTickets;
 use log::SqlTicketLog;
@@ -70,6 +72,7 @@ struct Shared {
     log: Log,
     /// What lies before the end of the log.
     stored: Stored,
+    by_id: ById,
 }
 
 /// How far the log goes.
@@ -111,19 +114,27 @@ impl TicketDatabase {
                 let stored = Stored::new(reader.clone(), Arc::clone(&hot));
                 let tail = Arc::new(Tail::new(stored.newest().await?, config.log_tail.max(1)));
                 let store = sqlite_store::Store::new(Arc::clone(&hot), Arc::clone(&tail));
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, totals, log: Log::Tail(tail), stored }
+                let writer = Writer::start(WHAT, writer, config, store)?;
+                Shared { reader, writer, hot, totals, log: Log::Tail(tail), stored, by_id: ById::new() }
             }
             Place::Postgres(server) => {
                 let Pools { writer, reader } =
                     engine::postgres::open::<Schema>(WHAT, server, config, Some(postgres::OUTBOX.rebase))
                         .await?;
-                let following = engine::postgres::following(WHAT, server);
+                let following = engine::postgres::following(WHAT, server, config);
                 let stored = Stored::new(following.behind.clone(), Arc::clone(&hot));
                 let follower = Follower::start(following, config, Arc::clone(&hot), Arc::clone(&totals));
                 let store = postgres::Store::new(Arc::clone(&hot), Arc::clone(&follower));
-                let writer = Writer::start(WHAT, writer, config.queue, config.batch, store)?;
-                Shared { reader, writer, hot, totals, log: Log::Followed(follower), stored }
+                let writer = Writer::start(WHAT, writer, config, store)?;
+                Shared {
+                    reader,
+                    writer,
+                    hot,
+                    totals,
+                    log: Log::Followed(follower),
+                    stored,
+                    by_id: ById::new(),
+                }
             }
         };
         let database = TicketDatabase { shared: Arc::new(shared), pruning: Mutex::new(None) };

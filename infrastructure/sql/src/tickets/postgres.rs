@@ -303,6 +303,10 @@ impl Batch for Store {
     type Answer = Answer;
     type Outcome = Written;
 
+    /// The server needs about 60 µs a ticket. While it writes some, those whose tickets are written are answered and send
+    /// the next.
+    const MAX_WEIGHT: usize = 512;
+
     fn weight(operation: &Operation) -> usize {
         operation.weight()
     }

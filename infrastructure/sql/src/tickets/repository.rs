@@ -46,9 +46,9 @@ impl SqlTicketRepository {
     }
 
     async fn row(&self, id: &TicketId) -> Result<Option<ticket::Model>, Error> {
-        let query = ticket::Entity::find().filter(ticket::Column::TicketId.eq(id.as_str()));
         let reader = &self.shared.reader;
-        reader.answer(query.one(&reader.database())).await
+        let database = reader.database();
+        reader.answer("ticket by id", self.shared.by_id.find(&database, id.as_str())).await
     }
 
     /// The ticket, if it is held in memory and is the newest there is. What this process committed is, when it alone
@@ -66,7 +66,7 @@ impl SqlTicketRepository {
             .filter(ticket::Column::TicketId.eq(id.as_str()))
             .into_tuple::<i64>();
         let reader = &self.shared.reader;
-        let stored = reader.answer(stored.one(&reader.database())).await?;
+        let stored = reader.answer("version of a ticket", stored.one(&reader.database())).await?;
         Ok(Some(ticket).filter(|ticket| stored.map(i64::cast_unsigned) == Some(ticket.version())))
     }
 
@@ -77,7 +77,7 @@ impl SqlTicketRepository {
             let wanted = ticket::Column::TicketId.is_in(part.iter().map(TicketId::as_str));
             let rows = ticket::Entity::find().filter(wanted);
             let reader = &self.shared.reader;
-            for row in reader.answer(rows.all(&reader.database())).await? {
+            for row in reader.answer("tickets by id", rows.all(&reader.database())).await? {
                 let ticket = mapping::ticket(row)?;
                 found.insert(ticket.id().clone(), ticket);
             }
@@ -96,7 +96,8 @@ impl SqlTicketRepository {
             .expr(total.term)
             .into_tuple();
         let reader = &self.shared.reader;
-        let rows: Vec<(i64, String, i64, i64)> = reader.answer(rows.all(&reader.database())).await?;
+        let rows: Vec<(i64, String, i64, i64)> =
+            reader.answer("page of known tickets", rows.all(&reader.database())).await?;
         let Some(count) = rows.first().map(|row| row.3) else {
             let total = self.count(&query.filter).await?;
             return Ok(Some(TicketPage { tickets: Vec::new(), total, next: None }));
@@ -124,7 +125,8 @@ impl SqlTicketRepository {
         let total = Total::of(&self.shared, &query.filter);
         let rows = page_of(query, condition(&query.filter)).expr_as(total.term, "total");
         let reader = &self.shared.reader;
-        let rows = reader.answer(rows.into_model::<Counted>().all(&reader.database())).await?;
+        let rows =
+            reader.answer("page of tickets", rows.into_model::<Counted>().all(&reader.database())).await?;
         let Some(count) = rows.first().map(|row| row.total) else {
             return Ok((Vec::new(), self.count(&query.filter).await?));
         };
@@ -142,7 +144,8 @@ impl SqlTicketRepository {
         let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
         let count = count.filter(condition(filter)).into_tuple::<i64>();
         let reader = &self.shared.reader;
-        let count = reader.answer(count.one(&reader.database())).await?.unwrap_or_default();
+        let count =
+            reader.answer("count of tickets", count.one(&reader.database())).await?.unwrap_or_default();
         self.shared.totals.learn(filter, count);
         Ok(count.cast_unsigned())
     }
@@ -301,13 +304,13 @@ impl TicketRepository for SqlTicketRepository {
             .filter(ticket::Column::TicketId.eq(id.as_str()))
             .into_tuple::<i64>();
         let reader = &self.shared.reader;
-        let Some(number) = reader.answer(number.one(&reader.database())).await? else {
+        let Some(number) = reader.answer("number of a ticket", number.one(&reader.database())).await? else {
             return Ok(Vec::new());
         };
         let rows = history::Entity::find()
             .filter(history::Column::Ticket.eq(number))
             .order_by_asc(history::Column::Version);
-        let rows = reader.answer(rows.all(&reader.database())).await?;
+        let rows = reader.answer("history of a ticket", rows.all(&reader.database())).await?;
         rows.into_iter().map(|row| mapping::history_entry(id, row)).collect()
     }
 }

@@ -36,6 +36,9 @@ impl Batch for Store {
 
     const TRACKS: bool = true;
 
+    /// Ids are spread at random: the more rows share a commit, the more share a page of an index.
+    const MAX_WEIGHT: usize = 4_096;
+
     fn weight(operation: &Operation) -> usize {
         operation.weight()
     }

@@ -34,7 +34,7 @@ impl Stored {
     pub(super) async fn newest(&self) -> Result<u64, Error> {
         let newest = outbox::Entity::find().select_only().expr(outbox::Column::Id.max());
         let newest = newest.into_tuple::<Option<i64>>();
-        let newest = self.reader.answer(newest.one(&self.reader.database())).await?;
+        let newest = self.reader.answer("end of the log", newest.one(&self.reader.database())).await?;
         Ok(newest.flatten().unwrap_or_default().cast_unsigned())
     }
 
@@ -63,7 +63,7 @@ impl Stored {
             .filter([plan, agent].into_iter().flatten().fold(Condition::all(), Condition::add))
             .order_by_asc(outbox::Column::Id)
             .limit(limit as u64);
-        let records = self.reader.answer(records.all(&self.reader.database())).await?;
+        let records = self.reader.answer("page of the log", records.all(&self.reader.database())).await?;
         let full = records.len() == limit;
         let read_to = match records.last() {
             Some(last) if full => last.id.cast_unsigned(),
@@ -84,7 +84,11 @@ impl Stored {
         }
         let database = self.reader.database();
         let floor = floor::Entity::find_by_id(0).one(&database);
-        let floor = self.reader.answer(floor).await?.map_or(0, |floor| floor.pruned.cast_unsigned());
+        let floor = self
+            .reader
+            .answer("floor of the log", floor)
+            .await?
+            .map_or(0, |floor| floor.pruned.cast_unsigned());
         if after >= floor {
             return Ok(());
         }
@@ -98,7 +102,7 @@ impl Stored {
                 .order_by_asc(outbox::Column::Id)
                 .limit(1)
                 .into_tuple::<i64>();
-            if self.reader.answer(passed.one(&database)).await?.is_some() {
+            if self.reader.answer("record of a plan", passed.one(&database)).await?.is_some() {
                 return Ok(());
             }
         }
@@ -117,7 +121,7 @@ impl Stored {
             .offset(SCAN - 1)
             .limit(1)
             .into_tuple::<i64>();
-        let last = self.reader.answer(last.one(&self.reader.database())).await?;
+        let last = self.reader.answer("end of a scan", last.one(&self.reader.database())).await?;
         Ok(last.map_or(end, i64::cast_unsigned))
     }
 
@@ -139,7 +143,7 @@ impl Stored {
         });
         for part in ids.chunks(256) {
             let rows = ticket::Entity::find().filter(ticket::Column::TicketId.is_in(part.iter().copied()));
-            for row in self.reader.answer(rows.all(&self.reader.database())).await? {
+            for row in self.reader.answer("contents of tickets", rows.all(&self.reader.database())).await? {
                 let content = mapping::content(&row)?;
                 contents.insert(row.ticket_id, Arc::new(content));
             }

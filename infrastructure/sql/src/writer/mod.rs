@@ -18,7 +18,9 @@ use sqlx::{Database, Pool, Sqlite};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::database::Config;
 use crate::engine::pruning::{BREATH, Pruned};
+use crate::engine::slow::Slow;
 use crate::engine::{Blame, Engine};
 use crate::statement::Broken;
 use parts::parts;
@@ -48,6 +50,9 @@ pub(crate) trait Batch: Send + 'static {
 
     /// Whether something here has to be put right after a commit that may have happened, by [`Self::find_track`].
     const TRACKS: bool = false;
+
+    /// Rows of one transaction, unless a single operation has more.
+    const MAX_WEIGHT: usize = 4_096;
 
     /// Rows that an operation comes to, more or less.
     fn weight(_operation: &Self::Operation) -> usize {
@@ -146,15 +151,22 @@ impl<O: Send + Sync + 'static, A: Send + 'static> Writer<O, A> {
     pub(crate) fn start<B: Batch<Operation = O, Answer = A>>(
         what: &'static str,
         pool: Pool<B::Engine>,
-        queue: usize,
-        batch: usize,
+        config: &Config,
         store: B,
     ) -> Result<Self, Error> {
-        let (queue, requests) = mpsc::channel(queue.max(1));
+        let (queue, requests) = mpsc::channel(config.queue.max(1));
         let (windows, to_prune) = mpsc::channel(1);
         let (close, closing) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let task = Task { what, pool, connection: None, lost_track: false, batch: batch.max(1), store };
+        let task = Task {
+            what,
+            pool,
+            connection: None,
+            lost_track: false,
+            batch: config.batch.max(1),
+            slow: Slow(config.slow),
+            store,
+        };
         let failed = |error| Error::unavailable(what, error, Effect::None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let run = move || {
@@ -259,6 +271,7 @@ struct Task<B: Batch> {
     /// The last commit may have happened or not.
     lost_track: bool,
     batch: usize,
+    slow: Slow,
     store: B,
 }
 
@@ -307,7 +320,7 @@ impl<B: Batch> Task<B> {
         let mut absent = Ok(());
         let mut disturbed = 0;
         let (operations, answers) = requests.into_iter().map(|r| (r.operation, r.answer)).unzip();
-        let mut parts = parts(operations, answers, B::weight);
+        let mut parts = parts(operations, answers, B::weight, B::MAX_WEIGHT);
         while let Some((mut operations, mut answers)) = parts.pop_front() {
             match self.attempt(&operations).await {
                 Attempt::Committed(outcome) => {
@@ -360,7 +373,10 @@ impl<B: Batch> Task<B> {
             Ok(connection) => connection,
             Err(error) => return Attempt::Absent(error),
         };
-        match self.store.commit(&mut connection, operations).await {
+        let begun = Instant::now();
+        let committed = self.store.commit(&mut connection, operations).await;
+        self.slow.tell(self.what, "batch of writes", begun.elapsed(), operations.iter().map(B::weight).sum());
+        match committed {
             Ok(outcome) => {
                 self.connection = Some((connection, Instant::now()));
                 Attempt::Committed(outcome)

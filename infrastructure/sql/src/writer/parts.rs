@@ -2,21 +2,19 @@
 
 use std::collections::VecDeque;
 
-/// Rows of one transaction, unless a single operation has more. Operations alone say little: one may create a thousand
-/// tickets.
-const MAX_WEIGHT: usize = 4_096;
-
-/// The operations in transactions of bounded size, each with whom to answer.
+/// The operations in transactions of `max` rows, unless a single operation has more, each with whom to answer. Operations
+/// alone say little: one may create a thousand tickets.
 pub(super) fn parts<O, A>(
     operations: Vec<O>,
     answers: Vec<A>,
     weight: fn(&O) -> usize,
+    max: usize,
 ) -> VecDeque<(Vec<O>, Vec<A>)> {
     let mut parts: VecDeque<(Vec<O>, Vec<A>)> = VecDeque::from([(Vec::new(), Vec::new())]);
     let mut total = 0;
     for (operation, answer) in operations.into_iter().zip(answers) {
         total += weight(&operation);
-        if total > MAX_WEIGHT && parts.back().is_some_and(|(part, _)| !part.is_empty()) {
+        if total > max && parts.back().is_some_and(|(part, _)| !part.is_empty()) {
             parts.push_back((Vec::new(), Vec::new()));
             total = weight(&operation);
         }
@@ -32,10 +30,12 @@ pub(super) fn parts<O, A>(
 mod tests {
     use super::*;
 
+    const MAX: usize = 100;
+
     #[test]
     fn a_batch_is_bounded_in_rows() {
-        let weights = [MAX_WEIGHT, 1, MAX_WEIGHT - 1, 1, 9 * MAX_WEIGHT, 2, 3];
-        let parts = parts(weights.to_vec(), (0..weights.len()).collect(), |weight| *weight);
+        let weights = [MAX, 1, MAX - 1, 1, 9 * MAX, 2, 3];
+        let parts = parts(weights.to_vec(), (0..weights.len()).collect(), |weight| *weight, MAX);
         let answers: Vec<Vec<usize>> = parts.iter().map(|(_, answers)| answers.clone()).collect();
         assert_eq!(answers, [vec![0], vec![1, 2], vec![3], vec![4], vec![5, 6]]);
     }

@@ -7,9 +7,11 @@ use std::{
 
 use serde_json::{Map, Value};
 
+use crate::apart::Apart;
+
 /// A verified caller. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Principal(Arc<Inner>);
+pub struct Principal(Apart<Inner>);
 
 /// What a caller was identified by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +48,7 @@ impl Principal {
             scopes.extend(listed.filter_map(Value::as_str).map(str::to_owned));
         }
         let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or_default() as u64;
-        Self(Arc::new(Inner { source, subject, key: hasher.finish(), scopes, claims, expires }))
+        Self::of(Inner { source, subject, key: hasher.finish(), scopes, claims, expires })
     }
 
     /// Who a verified client certificate names by its SPIFFE id. It has no scopes, and does not expire before its
@@ -57,7 +59,16 @@ impl Principal {
         (source, &spiffe_id).hash(&mut hasher);
         let key = hasher.finish();
         let (scopes, claims) = (Vec::new(), Map::new());
-        Self(Arc::new(Inner { source, subject: spiffe_id, key, scopes, claims, expires: u64::MAX }))
+        Self::of(Inner { source, subject: spiffe_id, key, scopes, claims, expires: u64::MAX })
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self(Apart::new(Arc::new(inner)))
+    }
+
+    /// The same principal, counted apart: for the calls of one connection.
+    pub(crate) fn apart(&self) -> Self {
+        Self(self.0.apart())
     }
 
     /// A principal without claims, for tests of what is built on it.

@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -73,17 +76,21 @@ pub(super) struct Held {
     keys: RwLock<Keys>,
     /// Keyed by the whole token: a hash alone could be met by another token.
     verified: Cache<Box<str>, Principal>,
+    /// How often the keys were replaced.
+    generation: AtomicU64,
 }
 
 impl Held {
     pub(super) fn new(keys: Keys) -> Self {
-        Self { keys: RwLock::new(keys), verified: Cache::new(CACHED_TOKENS) }
+        let (verified, generation) = (Cache::new(CACHED_TOKENS), AtomicU64::new(0));
+        Self { keys: RwLock::new(keys), verified, generation }
     }
 
     /// Rotates the keys, and forgets what the old ones verified.
     pub(super) fn replace(&self, keys: Keys) {
         let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         *held = keys;
+        self.generation.fetch_add(1, Ordering::Release);
         // Under the lock: a verification with the old keys cannot fill the cache after this.
         self.verified.clear();
     }
@@ -136,6 +143,21 @@ impl Verifier {
     /// Rotates the keys. Tokens are verified anew, so those of removed keys are refused from now on.
     pub fn replace_keys(&self, keys: Keys) {
         self.held.replace(keys);
+    }
+
+    /// What a caller has to have read before it verifies a token, to ask later whether that [still
+    /// counts](Self::still_counts).
+    pub(crate) fn generation(&self) -> u64 {
+        self.held.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether a token that was verified at this generation of the keys would be again.
+    pub(crate) fn still_counts(&self, generation: u64, principal: &Principal) -> bool {
+        generation == self.generation() && self.is_current(principal, now())
+    }
+
+    fn is_current(&self, principal: &Principal, now: u64) -> bool {
+        now <= principal.expires().saturating_add(self.expected.leeway_seconds)
     }
 
     /// Who the token speaks for.
@@ -198,7 +220,7 @@ impl Verifier {
             return Err(Rejected);
         }
         if let Some(principal) = self.held.verified.get(token) {
-            return if now <= principal.expires().saturating_add(self.expected.leeway_seconds) {
+            return if self.is_current(&principal, now) {
                 Ok(principal)
             } else {
                 self.held.verified.remove(token);

@@ -17,6 +17,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
+    apart::Apart,
     call::Call,
     early::Early,
     failure::{Failure, Kind},
@@ -37,7 +38,7 @@ const STREAMS: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer {
     methods: Arc<Methods>,
-    shared: Arc<Shared>,
+    shared: Apart<Shared>,
 }
 
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl AdmissionLayer {
         let low_limit = low_limit.min(limit);
         let (running, streaming) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let shared = Shared { running, streaming, limit, low_limit, low };
-        Self { methods, shared: Arc::new(shared) }
+        Self { methods, shared: Apart::new(Arc::new(shared)) }
     }
 
     /// How many calls run now, apart from those that answer with streams.
@@ -75,17 +76,26 @@ impl<S> Layer<S> for AdmissionLayer {
     type Service = Admission<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Admission { inner, methods: Arc::clone(&self.methods), shared: Arc::clone(&self.shared) }
+        let shared = self.shared.apart();
+        Admission { inner, methods: Arc::clone(&self.methods), shared }
     }
 }
 
 /// Admits a call or sheds it with RESOURCE_EXHAUSTED and a time to come back. Its place is free again when the last
 /// frame of the answer is sent, or the call is dropped.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Admission<S> {
     inner: S,
     methods: Arc<Methods>,
-    shared: Arc<Shared>,
+    shared: Apart<Shared>,
+}
+
+impl<S: Clone> Clone for Admission<S> {
+    /// For another connection.
+    fn clone(&self) -> Self {
+        let shared = self.shared.apart();
+        Self { inner: self.inner.clone(), methods: Arc::clone(&self.methods), shared }
+    }
 }
 
 impl Shared {
@@ -97,8 +107,10 @@ impl Shared {
     fn low_streams(&self) -> usize {
         (self.streams() * self.low_limit / self.limit.max(1)).max(1)
     }
+}
 
-    fn admit(self: &Arc<Self>, low: bool, streams: bool) -> Result<Permit, Failure> {
+impl Apart<Shared> {
+    fn admit(&self, low: bool, streams: bool) -> Result<Permit, Failure> {
         let limit = match (streams, low) {
             (true, true) => self.low_streams(),
             (true, false) => self.streams(),
@@ -109,7 +121,7 @@ impl Shared {
         // Who is shed is never counted: a crowd of them would take the place of those that are not.
         let free = |running: usize| (running < limit).then(|| running + 1);
         if places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok() {
-            return Ok(Permit { shared: Arc::clone(self), streams });
+            return Ok(Permit { shared: self.clone(), streams });
         }
         let failure = Failure::new(Kind::Overloaded, "the server is at its limit of concurrent calls");
         Err(failure.untouched().retry_after(RETRY_AFTER))
@@ -119,7 +131,7 @@ impl Shared {
 /// A place among the running calls.
 #[derive(Debug)]
 struct Permit {
-    shared: Arc<Shared>,
+    shared: Apart<Shared>,
     streams: bool,
 }
 
@@ -281,18 +293,16 @@ mod tests {
     fn a_crowd_that_is_shed_takes_no_place_of_the_others() {
         let layer = layer(2, 1);
         let _first = layer.shared.admit(true, false).expect("admitted");
-        let over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        assert!(layer.shared.admit(true, false).is_err());
-                    }
-                });
+            let crowd: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| (0..100_000).filter(|_| layer.shared.admit(true, false).is_ok()).count())
+                })
+                .collect();
+            while !crowd.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                assert!(layer.shared.admit(false, false).is_ok());
             }
-            let refused = (0..20_000).filter(|_| layer.shared.admit(false, false).is_err()).count();
-            over.store(true, Ordering::Relaxed);
-            assert_eq!(refused, 0);
+            assert!(crowd.into_iter().all(|one| one.join().is_ok_and(|admitted| admitted == 0)));
         });
     }
 

@@ -91,16 +91,34 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Auth { inner, shared: Arc::clone(&self.shared) }
+        Auth { inner, shared: Arc::clone(&self.shared), last: None }
     }
 }
 
 /// Lets calls through with their [`Principal`] in the [`Call`] and the request's extensions, or refuses them. All
 /// refusals of a token read alike.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Auth<S> {
     inner: S,
     shared: Arc<Shared>,
+    /// Most connections are one caller's, with one token for a long time.
+    last: Option<Verified>,
+}
+
+impl<S: Clone> Clone for Auth<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared), last: None }
+    }
+}
+
+/// A token that was verified.
+#[derive(Debug)]
+struct Verified {
+    /// The whole header.
+    header: Box<[u8]>,
+    principal: Principal,
+    /// Of the keys.
+    generation: u64,
 }
 
 /// Why a call is not let through.
@@ -117,7 +135,13 @@ impl From<Failure> for Refusal {
 }
 
 impl Shared {
-    fn check(&self, call: &Call, headers: &HeaderMap, refetched: bool) -> Result<Option<Principal>, Refusal> {
+    fn check(
+        &self,
+        call: &Call,
+        headers: &HeaderMap,
+        refetched: bool,
+        last: &mut Option<Verified>,
+    ) -> Result<Option<Principal>, Refusal> {
         if self.mode == AuthMode::Off {
             return Ok(call.identity().cloned());
         }
@@ -128,7 +152,7 @@ impl Shared {
                 None if self.mode == AuthMode::Required => return Err(unauthenticated().into()),
                 identity => identity.cloned(),
             },
-            Some(header) => Some(self.verify(header.as_bytes(), refetched)?),
+            Some(header) => Some(self.verify(header.as_bytes(), refetched, last)?),
         };
         let granted = |scope: &String| principal.as_ref().is_some_and(|principal| principal.has_scope(scope));
         if scopes.iter().all(granted) {
@@ -140,15 +164,31 @@ impl Shared {
         }
     }
 
-    fn verify(&self, header: &[u8], refetched: bool) -> Result<Principal, Refusal> {
+    fn verify(
+        &self,
+        header: &[u8],
+        refetched: bool,
+        last: &mut Option<Verified>,
+    ) -> Result<Principal, Refusal> {
+        if let (Some(verifier), Some(last)) = (&self.verifier, &last)
+            && *last.header == *header
+            && verifier.still_counts(last.generation, &last.principal)
+        {
+            return Ok(last.principal.clone());
+        }
         let split = header.split_at_checked(SCHEME.len());
         let token = split.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME)).map(|(_, token)| token);
         let token = token.and_then(|token| std::str::from_utf8(token).ok());
         let (Some(verifier), Some(token)) = (&self.verifier, token) else {
             return Err(unauthenticated().into());
         };
+        let generation = verifier.generation();
         match verifier.find(token.trim()) {
-            Found::Valid(principal) => Ok(principal),
+            Found::Valid(principal) => {
+                let principal = principal.apart();
+                *last = Some(Verified { header: header.into(), principal: principal.clone(), generation });
+                Ok(principal)
+            }
             Found::UnknownKey | Found::NoKeysYet if !refetched => Err(Refusal::UntilRefetched),
             Found::NoKeysYet => {
                 let failure = Failure::new(Kind::Unavailable, "tokens cannot be verified at present");
@@ -180,7 +220,7 @@ impl<S> Auth<S> {
         S: Service<Request<B>>,
     {
         let call = Call::enter(&mut request, &self.shared.methods);
-        match self.shared.check(&call, request.headers(), refetched) {
+        match self.shared.check(&call, request.headers(), refetched, &mut self.last) {
             Ok(principal) => {
                 if let Some(principal) = principal {
                     call.set_principal(principal.clone());
@@ -352,6 +392,28 @@ mod tests {
         let layer = layer(AuthMode::Required, &rules);
         assert_eq!(call(&layer, CHECK, None).await, Ok(String::new()));
         assert_eq!(call(&layer, "/no.Such/Method", None).await, Err(Kind::Unauthenticated));
+    }
+
+    #[tokio::test]
+    async fn a_token_of_before_is_verified_anew_when_the_keys_change() {
+        let service = |request: Request<()>| {
+            let known = request.extensions().get::<Principal>().is_some();
+            std::future::ready(Ok::<_, Infallible>(Response::new(known)))
+        };
+        let verifier = Verifier::new(Keys::default().with_secret(TEST_SECRET), Expectations::default());
+        let verifier = Arc::new(verifier);
+        let (rules, methods) = (AccessRules::default(), Arc::new(Methods::empty()));
+        let layer = AuthLayer::new(methods, AuthMode::Required, Some(Arc::clone(&verifier)), &rules);
+        let mut service = layer.layer(service_fn(service));
+        let mut call = |subject| {
+            let bearer = format!("Bearer {}", token(subject, &[]));
+            service.call(Request::builder().header(AUTHORIZATION, bearer).body(()).expect("a request"))
+        };
+        for subject in ["alice", "alice", "bob"] {
+            assert!(call(subject).await.expect("valid").into_body());
+        }
+        verifier.replace_keys(Keys::default().with_secret(b"another secret, as long as it has to be"));
+        assert_eq!(call("bob").await.expect_err("of the old key").kind(), Kind::Unauthenticated);
     }
 
     #[test]

@@ -69,20 +69,20 @@ where
 struct Limit {
     frames: FrameReader,
     max_bytes: usize,
-    /// Whether a message has begun.
-    begun: bool,
+    /// How many have begun.
+    messages: u64,
 }
 
 impl Limit {
     fn new(max_bytes: usize) -> Self {
-        Self { frames: FrameReader::default(), max_bytes, begun: false }
+        Self { frames: FrameReader::default(), max_bytes, messages: 0 }
     }
 
     fn check(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let mut largest = 0;
         self.frames.read(chunk, |length| {
             largest = largest.max(length);
-            self.begun = true;
+            self.messages += 1;
         });
         if largest <= self.max_bytes {
             return Ok(());
@@ -172,12 +172,12 @@ where
             }
             Err(error) => return Poll::Ready(Some(Err(error))),
         };
-        if let Some(chunk) = frame.data_ref() {
-            // Those before may have been acted on.
-            let is_first = !this.limit.begun;
-            this.limit
-                .check(chunk)
-                .map_err(|failure| render::status(&if is_first { failure.untouched() } else { failure }))?;
+        if let Some(chunk) = frame.data_ref()
+            && let Err(failure) = this.limit.check(chunk)
+        {
+            // What came before it may have been acted upon.
+            let failure = if this.limit.messages > 1 { failure } else { failure.untouched() };
+            return Poll::Ready(Some(Err(render::status(&failure).into())));
         }
         Poll::Ready(Some(Ok(frame)))
     }

@@ -141,7 +141,8 @@ impl ServerBuilder {
         };
         let transport = Transport::new(&self.config);
         let address = self.config.address(environment);
-        Ok(Server::new(entry, transport, Upkeep { tls, verifier }, &self.config, address, self.health))
+        let upkeep = Upkeep { tls, verifier };
+        Ok(Server::new((entry, methods), transport, upkeep, self.config, address, self.health))
     }
 
     /// A name that matches nothing would open or close another door than was meant.

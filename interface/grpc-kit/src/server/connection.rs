@@ -31,7 +31,11 @@ use super::{
     router::{Router, service_of},
     stack::{OperationsStack, Stack},
 };
-use crate::{call::Connection, drain::Draining, health};
+use crate::{
+    call::{Call, Connection},
+    drain::Draining,
+    health,
+};
 
 /// Everything a connection serves: the registered services behind their stack, health and reflection beside it.
 #[derive(Clone, Debug)]
@@ -98,7 +102,7 @@ impl hyper::service::Service<Request<Incoming>> for PerConnection {
         if !is_grpc(&request) {
             return EntryFuture::NotGrpc;
         }
-        request.extensions_mut().insert(Arc::clone(&self.connection));
+        Call::open(&mut request, Arc::clone(&self.connection));
         let mut entry = self.entry.borrow_mut();
         if entry.is_operations(request.uri().path()) {
             EntryFuture::Operations { call: entry.operations.call(request) }

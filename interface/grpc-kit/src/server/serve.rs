@@ -19,6 +19,7 @@ use crate::{
     call::Connection,
     drain::{Draining, Shutdown},
     health::{Dependency, HealthReporter},
+    methods::Methods,
     tls::ServerTls,
 };
 
@@ -32,13 +33,11 @@ const LAST_CALLS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     entry: Entry,
+    methods: Arc<Methods>,
     transport: Transport,
     upkeep: Upkeep,
-    enabled: bool,
+    config: Config,
     address: SocketAddr,
-    lame_duck: Duration,
-    drain: Duration,
-    max_connections: usize,
     health: HealthReporter,
 }
 
@@ -118,18 +117,14 @@ pub struct Drained {
 
 impl Server {
     pub(super) fn new(
-        entry: Entry,
+        (entry, methods): (Entry, Arc<Methods>),
         transport: Transport,
         upkeep: Upkeep,
-        config: &Config,
+        config: Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
-        let drain = Duration::from_millis(config.shutdown.drain_ms);
-        let lame_duck = Duration::from_millis(config.shutdown.lame_duck_ms);
-        let max_connections = config.limits.max_connections;
-        let enabled = config.enabled;
-        Self { entry, transport, upkeep, enabled, address, lame_duck, drain, max_connections, health }
+        Self { entry, methods, transport, upkeep, config, address, health }
     }
 
     /// The configured address.
@@ -142,13 +137,26 @@ impl Server {
         self.health.clone()
     }
 
+    /// What most processes do: [binds and serves](Self::bind_and_serve) until SIGTERM or Ctrl-C, at the second of which
+    /// what still runs is cut off. Blocks, and makes a [runtime](Config::runtime) of at most MAX_WORKERS threads.
+    ///
+    /// # Errors
+    /// When the system starts no threads, or the address cannot be bound.
+    pub fn run(self) -> std::io::Result<Drained> {
+        self.config.runtime()?.block_on(async {
+            let shutdown = Shutdown::new();
+            tokio::spawn(shutdown.clone().advance_on_signals());
+            self.bind_and_serve(&shutdown).await
+        })
+    }
+
     /// Listens on the configured address, then [serves](Self::serve). A server that is not ENABLED opens no socket and
     /// only waits for the shutdown.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind_and_serve(self, shutdown: &Shutdown) -> std::io::Result<Drained> {
-        if !self.enabled {
+        if !self.config.enabled {
             shutdown.draining().draining().await;
             return Ok(Drained { cut_off: 0 });
         }
@@ -174,11 +182,12 @@ impl Server {
         }
         // Whoever watches hears of it before its connection does.
         self.health.drain();
-        if !self.lame_duck.is_zero() {
+        let lame_duck = Duration::from_millis(self.config.shutdown.lame_duck_ms);
+        if !lame_duck.is_zero() {
             tokio::select! {
                 biased;
                 () = draining.stopped() => {}
-                () = sleep(self.lame_duck) => {}
+                () = sleep(lame_duck) => {}
                 () = self.accept(&listener, &mut connections) => {}
                 () = &mut up_to_date => {}
             }
@@ -189,12 +198,13 @@ impl Server {
 
     /// Accepts for as long as it is polled.
     async fn accept(&self, listener: &TcpListener, connections: &mut Connections) {
+        let most = self.config.limits.max_connections;
         loop {
-            connections.note(self.max_connections);
+            connections.note(most);
             let count = connections.tasks.len();
             tokio::select! {
                 Some(_) = connections.tasks.join_next(), if count > 0 => {}
-                accepted = listener.accept(), if count < self.max_connections => match accepted {
+                accepted = listener.accept(), if count < most => match accepted {
                     Ok((stream, peer)) => self.start(connections, stream, Some(peer)),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -208,7 +218,7 @@ impl Server {
     /// Accepts who has connected already, as far as there is room: to close the socket would reset them.
     fn accept_waiting(&self, listener: TcpListener, connections: &mut Connections) {
         let Ok(listener) = listener.into_std() else { return };
-        while connections.tasks.len() < self.max_connections {
+        while connections.tasks.len() < self.config.limits.max_connections {
             let Ok((stream, peer)) = listener.accept() else { return };
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
@@ -246,6 +256,7 @@ impl Server {
         };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
         let (draining, alive) = (connections.shutdown.draining(), connections.alive.clone());
+        let methods = Arc::clone(&self.methods);
         connections.tasks.spawn(async move {
             let stream = tokio::select! {
                 biased;
@@ -255,7 +266,7 @@ impl Server {
             let Some(stream) = stream else { return };
             let identity = tls.identity(&stream);
             let revoked = tls.revoked(&stream);
-            let connection = Arc::new(Connection { peer, draining, identity });
+            let connection = Arc::new(Connection { peer, draining, identity, methods });
             transport.serve(stream, entry, connection, alive, revoked).await;
         });
     }
@@ -267,7 +278,8 @@ impl Server {
         peer: Option<SocketAddr>,
     ) {
         let draining = connections.shutdown.draining();
-        let connection = Arc::new(Connection { peer, draining, identity: None });
+        let methods = Arc::clone(&self.methods);
+        let connection = Arc::new(Connection { peer, draining, identity: None, methods });
         let (transport, entry, alive) =
             (self.transport.clone(), self.entry.clone(), connections.alive.clone());
         let never = std::future::pending();
@@ -279,7 +291,7 @@ impl Server {
         shutdown.drain();
         let finished = async { while tasks.join_next().await.is_some() {} };
         tokio::select! {
-            _ = timeout(self.drain, finished) => {}
+            _ = timeout(Duration::from_millis(self.config.shutdown.drain_ms), finished) => {}
             () = draining.stopped() => shutdown.stop(),
         }
         let cut_off = tasks.len();

@@ -42,6 +42,23 @@ pub type Effective = BTreeMap<String, Given>;
 pub type Refusal = (String, String);
 
 /// Values over defaults. [`Settings`](super::Settings) is read from them, and so may be settings of a service's own.
+///
+/// ```
+/// use hive_grpc_kit::settings::{Given, Layers, Origin, value};
+///
+/// #[derive(Debug, serde::Deserialize)]
+/// struct Orders {
+///     #[serde(deserialize_with = "value::whole::<_, _, 1, 1_000>")]
+///     page: usize,
+/// }
+///
+/// let given = |value: &str, origin| Given { name: "PAGE".to_owned(), value: value.to_owned(), origin };
+/// let mut layers = Layers::over([("page".to_owned(), given("10", Origin::Default))].into());
+/// assert_eq!(layers.clone().read(|_: &Orders| Vec::new()).unwrap().0.page, 10);
+/// layers.set("page".to_owned(), given("all", Origin::Environment));
+/// let told = layers.read(|_: &Orders| Vec::new()).unwrap_err();
+/// assert_eq!(told.to_string(), "PAGE (environment): must be a whole number from 1 to 1000");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Layers {
     defaults: Effective,

@@ -190,8 +190,8 @@ fn add_file(layers: &mut Layers, path: &Path) {
     let at = |line: usize| Origin::File(format!("{file}, line {line}"));
     match file::parse(&text) {
         Ok(mut entries) => {
-            // A variable of the same name would have to be in another case.
-            entries.sort();
+            // Of keys that differ in case only, the later one wins, as elsewhere.
+            entries.sort_by_key(|(_, line, _)| *line);
             for (path, line, value) in entries {
                 match value {
                     Some(value) => add(layers, path.clone(), Given { name: path, value, origin: at(line) }),

@@ -35,6 +35,16 @@ pub struct ClientTlsConfig {
     pub server_name: Option<String>,
 }
 
+impl ClientTlsConfig {
+    /// Whether clients can use the files, as far as they are named.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), TlsError> {
+        ClientTls::new(self, "localhost").map(drop)
+    }
+}
+
 /// The client's side of handshakes with one target.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientTls {

@@ -48,6 +48,16 @@ pub struct ServerTlsConfig {
     pub trust_domains: Vec<String>,
 }
 
+impl ServerTlsConfig {
+    /// Whether a server can use the files, as far as they are named.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), TlsError> {
+        ServerTls::new(self).map(drop)
+    }
+}
+
 impl Default for ServerTlsConfig {
     fn default() -> Self {
         Self { cert: None, key: None, client_ca: None, reload_seconds: 30, trust_domains: Vec::new() }

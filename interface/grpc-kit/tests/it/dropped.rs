@@ -24,6 +24,7 @@ use hive_grpc_kit::{
         logging::LoggingLayer,
         message_limit::MessageLimitLayer,
         metrics::{self, MetricsLayer},
+        observe::ObserveLayer,
         rate_limit::RateLimitLayer,
         request_id::RequestIdLayer,
         tracing::TracingLayer,
@@ -159,6 +160,18 @@ async fn layers_that_look_let_go_and_have_seen_each_call_end_once() {
     assert_eq!(recorded.value(metrics::IN_FLIGHT, &[]), Some(0.0));
     assert_eq!(recorded.value(metrics::SENT, &[method]), Some(1.0));
     assert_eq!(recorded.value(metrics::HANDLING_SECONDS, &[method]), Some(2.0));
+
+    let recorded = Recorded::default();
+    let counted = recorded.install(|| MetricsLayer::new(methods()));
+    let lines = SharedBuffer::default();
+    let log = AccessLog::to(lines.clone()).expect("a thread");
+    let all =
+        (counted, TracingLayer::new(methods(), None), LoggingLayer::new(methods(), Some(log.clone()), 1));
+    lets_go("the three at once", &ObserveLayer::new(methods(), all), &held).await;
+    log.flush();
+    let cancelled = recorded.value(metrics::HANDLED, &[method, ("grpc_code", "CANCELLED")]);
+    assert_eq!((cancelled, recorded.value(metrics::IN_FLIGHT, &[])), (Some(2.0), Some(0.0)));
+    assert_eq!(lines.text().matches("\"status\":\"CANCELLED\"").count(), 2);
 
     let lines = SharedBuffer::default();
     let log = AccessLog::to(lines.clone()).expect("a thread");

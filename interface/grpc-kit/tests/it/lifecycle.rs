@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use hive_grpc_kit::drain::Shutdown;
+use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::testing::Channel;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::servicer::{EchoRequest, Running, ask};
+use crate::servicer::{EchoRequest, Running, ask, builder};
 
 #[tokio::test]
 async fn what_runs_when_it_drains_finishes() {
@@ -77,6 +80,20 @@ async fn the_second_step_does_not_wait() {
     running.gate.one_was_dropped().await;
     assert!(call.await.expect("no panic").is_err());
     assert_eq!(running.end().await.cut_off, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_enabled_opens_no_socket_and_waits_for_the_end() {
+    // A server that wanted it would fail.
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    for enabled in [true, false] {
+        let config = Config { enabled, port, ..Config::default() };
+        let server = builder(config, Environment::Development).0.build().expect("a server");
+        let shutdown = Shutdown::new();
+        shutdown.drain();
+        assert_eq!(server.bind_and_serve(&shutdown).await.is_ok(), !enabled);
+    }
 }
 
 #[tokio::test]

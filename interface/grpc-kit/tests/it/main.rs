@@ -8,6 +8,7 @@ mod connections;
 mod draining;
 mod dropped;
 mod fuzz;
+mod grpcurl;
 mod keys;
 mod lifecycle;
 mod operations;

@@ -135,6 +135,14 @@ async fn the_high_band_stays_fast_at_three_times_the_capacity() {
     let (mut alone, _, _) = offer(share, 0.0).await;
     assert_eq!(alone.shed, 0);
     let (mut high, low, begun) = offer(share, 2.5 * CAPACITY).await;
+    let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole as f64;
+    println!(
+        "p99 of the high band: {:?}, unloaded {:?}; shed of it {:.1} %, of the low band {:.1} %",
+        high.p99(),
+        alone.p99(),
+        percent(high.shed, high.offered()),
+        percent(low.shed, low.offered()),
+    );
     assert!(high.p99() <= 2 * alone.p99(), "{:?} against {:?}", high.p99(), alone.p99());
     assert!(high.shed * 100 <= high.offered(), "{} of {} are shed", high.shed, high.offered());
     // What is left beside the high band is used, and no more is promised than that.

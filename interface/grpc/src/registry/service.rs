@@ -4,7 +4,8 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use hive_application::context::CallContext;
 use hive_application::error::{Error, ErrorKind};
 use hive_application::registry::{
-    DeregisterAgentCommand, DiscoverAgentsCommand, RecordHeartbeatCommand, RegisterAgentCommand, Registry,
+    DeregisterAgentCommand, DiscoverAgentsCommand, NotifyAgentCommand, RecordHeartbeatCommand,
+    RegisterAgentCommand, Registry,
 };
 use hive_domain::registry::{Claim, RegistrationToken};
 use hive_mapping::agent;
@@ -75,7 +76,8 @@ impl ServiceRegistry for RegistryService {
         let heard = self.registry.heartbeat.execute(&context, &command).await;
         let heard = heard.map_err(convert::agent_error(&command.agent_id))?;
         let last_seen = agent::seconds(heard.last_seen);
-        Ok(Response::new(wire::HeartbeatResponse { status: heard.status.number(), last_seen }))
+        let notifications = heard.notifications.into_iter().map(agent::told).collect();
+        Ok(Response::new(wire::HeartbeatResponse { status: heard.status.number(), last_seen, notifications }))
     }
 
     async fn deregister(
@@ -164,10 +166,15 @@ impl ServiceRegistry for RegistryService {
         &self,
         request: Request<wire::NotifyAgentRequest>,
     ) -> Result<Response<wire::NotifyAgentResponse>, Status> {
-        service(&request)?;
-        let agent_id = convert::agent_id(&request.get_ref().agent_id)?;
-        self.registry.get(&agent_id).await.map_err(convert::agent_error(&agent_id))?;
-        let error = "not delivered: the registry has no channel to its agents".to_owned();
-        Ok(Response::new(wire::NotifyAgentResponse { success: false, error }))
+        let context = context(&request);
+        let wire::NotifyAgentRequest { agent_id, notification_type, message, metadata } =
+            request.into_inner();
+        let agent_id = convert::agent_id(&agent_id)?;
+        let unknown = convert::agent_error(&agent_id);
+        let command =
+            NotifyAgentCommand { agent_id: agent_id.clone(), kind: notification_type, message, metadata };
+        let success = self.registry.notify.execute(&context, command).await.map_err(unknown)?;
+        let error = if success { "" } else { "not delivered: the agent is silent" }.to_owned();
+        Ok(Response::new(wire::NotifyAgentResponse { success, error }))
     }
 }

@@ -219,15 +219,31 @@ async fn a_watcher_gets_the_agents_there_are_then_every_change() {
 }
 
 #[tokio::test]
-async fn a_notification_is_not_said_to_be_delivered() {
+async fn an_agent_is_notified_with_its_next_heartbeat() {
     let stand = RegistryStand::new().await;
     let mut client = client(&stand);
     client.register(worker("w-1")).await.unwrap();
     let mut notify = async |agent_id: &str| {
-        let agent_id = agent_id.to_owned();
-        client.notify_agent(wire::NotifyAgentRequest { agent_id, ..Default::default() }).await
+        let request = wire::NotifyAgentRequest {
+            agent_id: agent_id.to_owned(),
+            notification_type: "RECOVERY".to_owned(),
+            message: "your tickets went elsewhere".to_owned(),
+            metadata: [("incident".to_owned(), "i-1".to_owned())].into(),
+        };
+        client.notify_agent(request).await
     };
     let answer = notify("w-1").await.unwrap().into_inner();
-    assert!(!answer.success && answer.error.starts_with("not delivered"), "{answer:?}");
+    assert_eq!((answer.success, answer.error.as_str()), (true, ""));
     assert_eq!(notify("w-9").await.unwrap_err().code(), Code::NotFound);
+    let mut beat = async || {
+        let request = wire::HeartbeatRequest { agent_id: "w-1".to_owned(), ..Default::default() };
+        client.heartbeat(request).await.unwrap().into_inner().notifications
+    };
+    let told = beat().await.remove(0);
+    assert_eq!(
+        (told.notification_type.as_str(), told.message.as_str()),
+        ("RECOVERY", "your tickets went elsewhere")
+    );
+    assert_eq!((told.metadata["incident"].as_str(), told.timestamp_ms > 0), ("i-1", true));
+    assert!(beat().await.is_empty());
 }

@@ -25,6 +25,7 @@ const FLAT: &[Flat] = &[
         roles: &[Tickets, Orchestration],
         instead: "TICKETS__POSTGRES_DATABASE",
     },
+    // Nothing reads it, as long as no plan and no ticket is taken from Kafka; two roles in one process could not mean it.
     Flat {
         name: "KAFKA_CONSUMER_GROUP_ID",
         roles: &[Tickets, Orchestration],

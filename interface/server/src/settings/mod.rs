@@ -31,7 +31,7 @@ mod registry;
 mod sources;
 mod tickets;
 
-use hive_grpc_kit::settings::value::{number, port, switch};
+use hive_grpc_kit::settings::value::{number, port, switch, whole};
 use hive_grpc_kit::settings::{Layers, Refusal};
 use serde::Deserialize;
 
@@ -77,6 +77,9 @@ pub(crate) struct Settings {
     /// Port of the metrics alone.
     #[serde(deserialize_with = "port")]
     pub(crate) prometheus_port: u16,
+    /// Milliseconds after which a statement on a database is told by a line in the log.
+    #[serde(deserialize_with = "whole::<_, _, 1, 60_000>")]
+    pub(crate) slow_query_ms: u64,
     /// Of every gRPC server.
     pub(crate) grpc: GrpcSettings,
     /// Of the tickets.

@@ -14,6 +14,7 @@ const PROCESS: &[&str] = &[
     "OTEL_SAMPLING_RATE",
     "HTTP_PORT",
     "PROMETHEUS_PORT",
+    "SLOW_QUERY_MS",
 ];
 
 /// Names whose paths are not called like them: other names of settings that have a prefix, and settings of ours among

@@ -30,7 +30,7 @@ pub(super) fn log_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
 pub(super) fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let fits = |text: &String| {
         let uri = text.parse::<http::Uri>().ok();
-        uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+        uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
     };
     match optional(deserializer)? {
         Some(text) if !fits(&text) => {

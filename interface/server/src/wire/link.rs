@@ -184,6 +184,9 @@ fn is_private(url: &str) -> bool {
 
 /// Refuses to start where calls to other processes could never succeed, or would give away what they show.
 pub(crate) fn check(settings: &Settings, roles: &Roles) -> Result<(), Failure> {
+    if [Role::Tickets, Role::Registry, Role::Orchestration].into_iter().any(|role| roles.has(role)) {
+        settings.grpc.server.tls.check().map_err(wrong)?;
+    }
     if !roles.has(Role::Orchestration) && !roles.has(Role::Agent) {
         return Ok(());
     }
@@ -192,6 +195,9 @@ pub(crate) fn check(settings: &Settings, roles: &Roles) -> Result<(), Failure> {
     let peers = [(Role::Tickets, settings.peers.tickets()), (Role::Registry, settings.peers.registry())];
     let remote = peers.into_iter().filter(|(role, _)| !roles.has(*role));
     for (role, url) in remote {
+        if is_tls {
+            client.tls.check().map_err(wrong)?;
+        }
         let whose = format!("{} is served by another process", role.service());
         if server.tls.cert.is_some() && !is_tls {
             let text =

@@ -38,9 +38,12 @@ pub(crate) struct Stores {
 impl Stores {
     /// Opens the databases, making those that are not there and bringing their schemas up to date.
     pub(crate) async fn open(folder: &DataFolder, roles: &Roles, settings: &Settings) -> Result<Self, Error> {
-        let [tickets, orchestration, registry] = databases(settings).map(|(file, server)| match server {
-            Some(server) => Config::postgres(server),
-            None => Config::new(folder.file(file)),
+        let [tickets, orchestration, registry] = databases(settings).map(|(file, server)| {
+            let config = match server {
+                Some(server) => Config::postgres(server),
+                None => Config::new(folder.file(file)),
+            };
+            Config { slow: Duration::from_millis(settings.slow_query_ms), ..config }
         });
         let tickets = Config { retention: settings.tickets.retention(), ..tickets };
         let orchestration = Config { retention: settings.orchestration.retention(), ..orchestration };

@@ -137,6 +137,41 @@ async fn what_the_schema_refuses_fails_alone() {
     store.close.await;
 }
 
+/// What the server ends because it takes too long is tried again in smaller parts; what takes too long alone fails alone,
+/// and is told to have done nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_too_long_at_once_is_done_in_parts() {
+    let fixture = scratch!();
+    let store = fixture.open().await;
+    let mut beside = fixture.beside().await;
+    // As if more than four rows at once took longer than a statement may. What a sequence counted is never undone.
+    let slow = "CREATE SEQUENCE ended; CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        IF (SELECT count(*) > 4 OR bool_or(task_id LIKE 'slow%') FROM made) THEN PERFORM nextval('ended'); \
+        RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = 'query_canceled'; \
+        END IF; RETURN NULL; END $$; CREATE TRIGGER slow AFTER INSERT ON execution_tickets \
+        REFERENCING NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION slow()";
+    sqlx::raw_sql(slow).execute(&mut beside).await.unwrap();
+    let tasks = (0..128).map(|n| {
+        let repository = store.repository.clone();
+        let task = if n % 32 == 0 { format!("slow{n}") } else { format!("quick{n}") };
+        tokio::spawn(async move { (n, repository.create(vec![ticket(&plan("p"), &task)]).await) })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        match task.await.unwrap() {
+            (n, Ok(_)) => assert_ne!(n % 32, 0),
+            (n, Err(error)) => {
+                let told = (n % 32, error.kind(), error.effect());
+                assert_eq!(told, (0, ErrorKind::Unavailable, Effect::None), "{error:?}");
+            }
+        }
+    }
+    let stored = "SELECT count(*) FROM execution_tickets";
+    assert_eq!(sqlx::query_scalar::<_, i64>(stored).fetch_one(&mut beside).await.unwrap(), 124);
+    let ended: i64 = sqlx::query_scalar("SELECT nextval('ended')").fetch_one(&mut beside).await.unwrap();
+    assert!(ended > 5, "no batch was too large: {ended}");
+    store.close.await;
+}
+
 /// How often every connection is cut, at least.
 const CUTS: usize = 15;
 /// Longer than a busy machine needs for that.

@@ -50,7 +50,7 @@ fn running(ticket_id: &str) -> UpdateStatusRequest {
     UpdateStatusRequest { ticket_id, status, ..UpdateStatusRequest::default() }
 }
 
-fn ticket(ticket_id: &str) -> ExecutionTicket {
+pub(crate) fn ticket(ticket_id: &str) -> ExecutionTicket {
     ExecutionTicket {
         ticket_id: ticket_id.to_owned(),
         plan_id: "p".to_owned(),

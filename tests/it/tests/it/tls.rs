@@ -8,8 +8,11 @@ use hive_it::roles::{Processes, ROLES};
 
 const SECRET: &str = "a-secret-of-thirty-two-characters";
 
+/// Settings by their keys.
+type Set = Vec<(&'static str, String)>;
+
 /// The settings of a process whose server and calls use what `authority` signed.
-fn over_tls(authority: &Authority) -> Vec<(&'static str, String)> {
+fn over_tls(authority: &Authority) -> Set {
     authority.sign_server("server");
     vec![
         ("GRPC__SERVER__AUTH__MODE", "required".to_owned()),
@@ -88,7 +91,7 @@ fn credentials_that_are_of_no_use_are_refused_at_the_start() {
     let (own_cert, own_key, clients) =
         ("GRPC__SERVER__TLS__CERT", "GRPC__SERVER__TLS__KEY", "GRPC__SERVER__TLS__CLIENT_CA");
     let absent = || authority.file("absent.pem");
-    let cases: [(&str, Vec<(&'static str, String)>, &str); 12] = [
+    let cases: [(&str, Set, &str); 12] = [
         ("tickets", vec![(own_key, String::new())], "GRPC__SERVER__TLS__KEY is needed beside"),
         ("tickets", vec![(own_cert, String::new())], "GRPC__SERVER__TLS__CERT is needed beside"),
         ("tickets", vec![(own_cert, absent())], "GRPC__SERVER__TLS__CERT names a file that cannot be read"),
@@ -126,6 +129,7 @@ fn credentials_that_are_of_no_use_are_refused_at_the_start() {
         let refused = refused.finish().exits_with(64);
         assert!(refused.err.contains(said), "{wrong:?}: {}", refused.err);
         assert!(!refused.err.contains(SECRET) && !refused.err.contains("/tmp"), "{}", refused.err);
+        assert!(!folder.join("tickets.db").exists(), "no database was made: {wrong:?}");
     }
 }
 

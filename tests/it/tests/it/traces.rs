@@ -2,17 +2,87 @@
 
 use std::collections::{HashMap, HashSet};
 
+use hive_grpc_kit::testing::Channel;
+use hive_it::certificates::Authority;
 use hive_it::collector::{Collector, Span};
 use hive_it::folder::temporary;
 use hive_it::plan;
 use hive_it::random::Random;
 use hive_it::roles::Processes;
 use hive_it::up::{Up, up};
+use hive_proto::grpc::neural_hive::execution::TokenRequest;
+use hive_proto::grpc::neural_hive::execution::ticket_service_client::TicketServiceClient;
 use hive_proto::grpc::neural_hive::orchestration::SubmissionStatus;
+use hive_proto::grpc::neural_hive::service_registry::{
+    DeregisterRequest, GetAgentRequest, HeartbeatRequest, ListAgentsRequest, NotifyAgentRequest,
+    RegisterRequest, WatchAgentsRequest,
+};
 use tokio::runtime::Runtime;
+use tonic::Request;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
+
+/// Spans that a finished plan leaves in its trace.
+const OF_A_PLAN: [&str; 12] = [
+    "orchestrator.validate_plan",
+    "orchestration_workflow.run",
+    "orchestrator.generate_tickets",
+    "grpc.CreateTicket",
+    "postgres.insert",
+    "orchestrator.allocate_resources",
+    "discover_agents",
+    "match_agents",
+    "orchestrator.publish_tickets",
+    "postgres.update",
+    "worker.execute_ticket",
+    "orchestrator.consolidate_results",
+];
+/// Spans of what else may be asked, in the trace of whoever asks. Those that are nowhere: `mongodb.insert`, `kafka.produce`,
+/// `kafka.consume` and `send_webhook` belong to engines that this process does not speak to; `orchestrator.get_ticket` and
+/// its like are the spans of the calls.
+const OF_CALLS: [&str; 8] = [
+    "generate_jwt_token",
+    "register_agent",
+    "heartbeat",
+    "get_agent",
+    "list_agents",
+    "watch_agents",
+    "notify_agent",
+    "deregister_agent",
+];
+
+/// A request in the trace of the caller.
+fn traced<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let parent = format!("00-{TRACE}-{CALLER}-01").parse().expect("a header");
+    request.metadata_mut().insert("traceparent", parent);
+    request
+}
+
+/// Asks everything that is asked of the registry and of tokens.
+async fn ask_everything(up: &Up) {
+    let mut registry = up.registry().await;
+    let worker =
+        RegisterRequest { agent_type: 1, capabilities: vec!["fly".to_owned()], ..RegisterRequest::default() };
+    let agent_id = registry.register(traced(worker)).await.expect("registered").into_inner().agent_id;
+    let id = || agent_id.clone();
+    let beat = HeartbeatRequest { agent_id: id(), ..HeartbeatRequest::default() };
+    registry.heartbeat(traced(beat)).await.expect("heard");
+    let _ = registry.get_agent(traced(GetAgentRequest { agent_id: id() })).await.expect("the agent");
+    registry.list_agents(traced(ListAgentsRequest::default())).await.expect("agents");
+    let notification = NotifyAgentRequest { agent_id: id(), ..NotifyAgentRequest::default() };
+    registry.notify_agent(traced(notification)).await.expect("an answer");
+    let watched = registry.watch_agents(traced(WatchAgentsRequest::default())).await.expect("a stream");
+    watched.into_inner().message().await.expect("an event").expect("an agent");
+    let leave = DeregisterRequest { agent_id: id(), epoch: None };
+    assert!(registry.deregister(traced(leave)).await.expect("an answer").into_inner().success);
+    let channel = Channel::connect(up.tickets_address()).await.expect("the tickets listen");
+    let mut tickets = TicketServiceClient::new(channel);
+    tickets.create_ticket(crate::auth::ticket("asked-about")).await.expect("created");
+    let token = TokenRequest { ticket_id: "asked-about".to_owned() };
+    let _ = tickets.generate_token(traced(token)).await.expect("a token");
+}
 
 /// Runs a plan of 6 tasks under the caller's trace; hands back the spans and a ticket.
 fn run(traced: bool) -> (Vec<Span>, String) {
@@ -26,6 +96,7 @@ fn run(traced: bool) -> (Vec<Span>, String) {
         let submitted = up.submit_traced(&message, &format!("00-{TRACE}-{CALLER}-01")).await;
         assert_eq!(submitted.status(), SubmissionStatus::Accepted);
         assert_eq!(up.end_of(&submitted.workflow_id).await.plan_status, "SUCCESS");
+        ask_everything(&up).await;
     });
     let (_, tickets) = up.get("/api/v1/tickets?plan_id=traced&limit=1");
     // The end exports what waits.
@@ -70,6 +141,9 @@ fn a_plan_is_one_trace_down_to_the_work_of_the_agents() {
         let span = named(name)[0];
         assert_eq!((parent(span), span.service.as_str()), (under, service), "{name}");
     }
+    for name in OF_A_PLAN.into_iter().chain(OF_CALLS) {
+        assert!(!named(name).is_empty(), "{name}");
+    }
     let work = named("worker.execute_ticket");
     let tickets: HashSet<_> = work.iter().map(|span| span.attribute("neural.hive.ticket.id")).collect();
     assert_eq!(tickets.len(), 6, "at least one a ticket");
@@ -86,6 +160,22 @@ fn a_plan_is_one_trace_down_to_the_work_of_the_agents() {
     assert_eq!(matched.attribute("neural.hive.agents.matched"), Some("4"));
     // What was not asked under the trace is another one.
     assert!(spans.iter().any(|span| span.trace_id != TRACE && span.name == "GET /api/v1/tickets"));
+}
+
+#[test]
+fn a_collector_is_reached_over_tls() {
+    let authority = Authority::new();
+    authority.sign_server("collector");
+    let data = temporary();
+    let runtime = Runtime::new().expect("threads");
+    let collector = runtime.block_on(Collector::start_tls(&authority, "collector"));
+    assert!(collector.endpoint().starts_with("https://"));
+    let hive = up(data.path()).env("OTEL_EXPORTER_ENDPOINT", &collector.endpoint());
+    // Who is trusted beside the system's authorities, as their readers have it.
+    let up = Up::of(hive.env("SSL_CERT_FILE", &authority.file("ca.pem")));
+    assert_eq!(up.get("/api/v1/tickets").0, 200);
+    let _ = up.end().exits_with(0);
+    assert!(collector.spans().iter().any(|span| span.name == "GET /api/v1/tickets"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod flow;
 mod metadata;
+mod operations;
 mod paths;
 mod sizes;
 mod statuses;
@@ -9,6 +10,7 @@ mod statuses;
 use bytes::Bytes;
 use hive_grpc_kit::{
     drain::Shutdown,
+    health::HealthReporter,
     layer::metrics,
     server::serve::Drained,
     testing::{Channel, Recorded},
@@ -50,6 +52,7 @@ struct Served {
     gate: Gate,
     recorded: Recorded,
     seen: Seen,
+    health: HealthReporter,
     shutdown: Shutdown,
     server: JoinHandle<Drained>,
 }
@@ -60,17 +63,18 @@ impl Over {
             Self::Socket => {
                 let running = Running::start(config).await;
                 let channel = running.channel().await;
-                let Running { gate, recorded, seen, shutdown, server, .. } = running;
-                Served { channel, gate, recorded, seen, shutdown, server }
+                let Running { gate, recorded, seen, health, shutdown, server, .. } = running;
+                Served { channel, gate, recorded, seen, health, shutdown, server }
             }
             Self::Memory => {
                 let Built { server, gate, recorded, seen } = Built::new(config, |builder| builder);
                 let (client, other) = tokio::io::duplex(64 * 1024);
+                let health = server.health();
                 let shutdown = Shutdown::new();
                 let of_server = shutdown.clone();
                 let server = tokio::spawn(async move { server.serve_connection(other, &of_server).await });
                 let channel = Channel::over(client).await.expect("a connection");
-                Served { channel, gate, recorded, seen, shutdown, server }
+                Served { channel, gate, recorded, seen, health, shutdown, server }
             }
         }
     }
@@ -125,7 +129,11 @@ impl Served {
         let of = |name| self.recorded.value(name, &[]).expect("a series");
         assert_eq!(of(metrics::STARTED), of(metrics::HANDLED));
         assert_eq!(of(metrics::IN_FLIGHT), 0.0);
-        assert_eq!(of(metrics::STARTED) as usize, self.seen.log().len());
+        // Probes and tools are counted, but leave no line.
+        let logged = ["kit.test.v1.Echo", "unknown"].map(|service| {
+            self.recorded.value(metrics::STARTED, &[("grpc_service", service)]).expect("a series")
+        });
+        assert_eq!(logged.iter().sum::<f64>() as usize, self.seen.log().len());
     }
 }
 

@@ -15,10 +15,12 @@ const LIMIT: usize = 4 * 1024 * 1024;
 const OVERHEAD: usize = 5;
 const AT: usize = LIMIT - OVERHEAD;
 
-fn is_too_large(status: &Status) {
+/// `effect` says whether the caller may be sure that nothing happened.
+fn is_too_large(status: &Status, effect: &str) {
     assert_eq!(status.code(), Code::ResourceExhausted);
     let details = status.get_error_details();
-    assert_eq!(details.error_info().expect("error info").reason, "MESSAGE_TOO_LARGE");
+    let info = details.error_info().expect("error info");
+    assert_eq!((&*info.reason, &*info.metadata["effect"]), ("MESSAGE_TOO_LARGE", effect));
 }
 
 async fn requests_pass_at_the_limit_and_no_further(over: Over) {
@@ -26,7 +28,7 @@ async fn requests_pass_at_the_limit_and_no_further(over: Over) {
     let mut client = served.client();
     let (at, above) = (ask(&"x".repeat(AT)), ask(&"x".repeat(AT + 1)));
     assert_eq!(client.unary(at.clone()).await.expect("at the limit").into_inner().text.len(), AT);
-    is_too_large(&client.unary(above.clone()).await.expect_err("above it"));
+    is_too_large(&client.unary(above.clone()).await.expect_err("above it"), "none");
     let mut replies =
         client.bidi(stream::iter([at.clone(), at.clone()])).await.expect("a stream").into_inner();
     for _ in 0..2 {
@@ -34,7 +36,7 @@ async fn requests_pass_at_the_limit_and_no_further(over: Over) {
     }
     assert!(replies.message().await.expect("the end").is_none());
     let joined = client.client_stream(stream::iter([ask("a"), above.clone()])).await;
-    is_too_large(&joined.expect_err("above it"));
+    is_too_large(&joined.expect_err("above it"), "unknown");
     let mut replies = client.bidi(stream::iter([ask("a"), above])).await.expect("a stream").into_inner();
     // What came in one piece with it goes with it.
     let status = loop {
@@ -43,7 +45,7 @@ async fn requests_pass_at_the_limit_and_no_further(over: Over) {
             Err(status) => break status,
         }
     };
-    is_too_large(&status);
+    is_too_large(&status, "unknown");
     client.unary(ask("a")).await.expect("the connection lives on");
     drop((client, replies));
     served.end().await;
@@ -54,7 +56,7 @@ async fn answers_pass_at_the_limit_and_no_further(over: Over) {
     let mut client = served.client();
     let (at, above) = (format!("size {AT}"), format!("size {}", AT + 1));
     assert_eq!(client.unary(ask(&at)).await.expect("at the limit").into_inner().text.len(), AT);
-    is_too_large(&client.unary(ask(&above)).await.expect_err("above it"));
+    is_too_large(&client.unary(ask(&above)).await.expect_err("above it"), "unknown");
     let request = EchoRequest { text: at, count: 2 };
     let mut replies = client.server_stream(request).await.expect("a stream").into_inner();
     for _ in 0..2 {
@@ -63,7 +65,7 @@ async fn answers_pass_at_the_limit_and_no_further(over: Over) {
     assert!(replies.message().await.expect("the end").is_none());
     let request = EchoRequest { text: above, count: 1 };
     let mut replies = client.server_stream(request).await.expect("a stream").into_inner();
-    is_too_large(&replies.message().await.expect_err("above it"));
+    is_too_large(&replies.message().await.expect_err("above it"), "unknown");
     client.unary(ask("a")).await.expect("the connection lives on");
     drop((client, replies));
     served.end().await;
