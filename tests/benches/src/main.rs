@@ -9,6 +9,7 @@ mod disk;
 mod plans;
 mod report;
 mod run;
+mod server;
 mod serving;
 mod start;
 mod tickets;

@@ -11,12 +11,13 @@ use hive_application::tickets::TicketRepository;
 use hive_domain::ids::AgentId;
 use hive_domain::json::Json;
 use hive_domain::tickets::{Dispatch, Report as TicketReport, Ticket, TicketStatus};
-use hive_postgres::{Cluster, programs};
+use hive_postgres::programs;
 use hive_sql::{Config, Server, TicketDatabase};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use crate::report::Report;
+use crate::server;
 use crate::tickets::content;
 
 const CALLERS: usize = 64;
@@ -38,7 +39,7 @@ struct Statement {
 }
 
 pub(crate) async fn measure(report: &mut Report) {
-    let cluster = Cluster::start().unwrap();
+    let cluster = server::start().await;
     cluster.create("writes").unwrap();
     let url = cluster.url("writes");
     let database = TicketDatabase::open(&Config::postgres(Server::from_url(&url).unwrap())).await.unwrap();

@@ -109,6 +109,8 @@ impl Cluster {
         let mut server = self.program("postgres");
         server.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         server.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "max_connections=300"]);
+        // Room for a log as servers under load are given; what is not written takes none.
+        server.args(["-c", "min_wal_size=1GB", "-c", "max_wal_size=4GB"]);
         // Whoever looks at what the server is asked sees all of it.
         server.args(["-c", "track_activity_query_size=65536"]);
         server.stdout(Stdio::null()).stderr(log);

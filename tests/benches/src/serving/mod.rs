@@ -18,6 +18,7 @@ pub(crate) mod scale;
 use std::time::Duration;
 
 use crate::report::Report;
+use crate::server;
 use load::{Call, Caller, Slice};
 use process::Server;
 
@@ -30,7 +31,7 @@ const STOCK: usize = 10_000;
 
 /// On PostgreSQL, in a private server; each of the two in a database of its own.
 pub(crate) async fn on_postgres(report: &mut Report, wanted: &str) {
-    let cluster = hive_postgres::Cluster::start().unwrap();
+    let cluster = server::start().await;
     for name in ["hive", "hive_reference"] {
         cluster.create(name).unwrap();
     }

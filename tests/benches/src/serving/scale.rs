@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use super::load::{self, BULK};
 use super::process::Server;
 use crate::report::Report;
+use crate::server;
 
 /// A small table, and a large one.
 const SIZES: [usize; 2] = [10_000, 1_000_000];
@@ -39,11 +40,10 @@ type Way = (&'static str, Vec<Read>);
 /// On the engines whose name contains `wanted`.
 pub(crate) async fn measure(report: &mut Report, wanted: &str) {
     for engine in ["SQLite", "PostgreSQL"].into_iter().filter(|engine| engine.contains(wanted)) {
-        let cluster = (engine == "PostgreSQL").then(|| {
-            let cluster = hive_postgres::Cluster::start().unwrap();
+        let cluster = if engine == "PostgreSQL" { Some(server::start().await) } else { None };
+        if let Some(cluster) = &cluster {
             cluster.create("hive").unwrap();
-            cluster
-        });
+        }
         let database = cluster.as_ref().map(|cluster| cluster.url("hive"));
         let hive = Server::hive(database.as_deref());
         let mut table = Table { clients: load::clients(hive.address()).await, ids: Vec::new() };
