@@ -50,6 +50,9 @@ pub(crate) async fn measure(report: &mut Report, wanted: &str) {
         let mut small = Vec::new();
         for size in SIZES {
             table.grow(size).await;
+            if let Some(cluster) = &cluster {
+                server::settle(cluster, "hive").await;
+            }
             // What making them left to be written to the disk is not what reading is measured by.
             let _ = Command::new("sync").status();
             for (at, (what, calls)) in table.ways().await.into_iter().enumerate() {
