@@ -106,7 +106,8 @@ fn a_ticket_token_changes_its_ticket_and_nothing_else() {
         ] {
             assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
         }
-        let read_only = hive_it::token(SECRET, &json!({"ticket_id": "t-1", "scopes": ["ticket:read"]}));
+        let read_only =
+            hive_it::token(SECRET, &json!({"sub": "t-1", "ticket_id": "t-1", "scopes": ["ticket:read"]}));
         let refused = worker.update_ticket_status(with(&read_only, running("t-1"))).await;
         assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
         token
@@ -127,7 +128,8 @@ fn a_ticket_token_changes_its_ticket_and_nothing_else() {
         let asked = json!({"original_ticket_id": ticket, "reason": "half done"});
         up.send("POST", "/api/v1/tickets/compensation", Some(token), Some(&asked))
     };
-    let read_only = hive_it::token(SECRET, &json!({"ticket_id": "t-1", "scopes": ["ticket:read"]}));
+    let read_only =
+        hive_it::token(SECRET, &json!({"sub": "t-1", "ticket_id": "t-1", "scopes": ["ticket:read"]}));
     assert_eq!(undo("t-2", &token).0, 403);
     assert_eq!(undo("t-1", &read_only).0, 403);
     let (status, body) = undo("t-1", &token);
