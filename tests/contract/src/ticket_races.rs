@@ -81,6 +81,23 @@ pub async fn a_thousand_creates_make_one_ticket(fixture: &impl TicketFixture) {
     store.close.await;
 }
 
+/// Large creates of the same tickets, each in an order of its own: every ticket is made once, whoever came first.
+pub async fn large_creates_make_each_ticket_once(fixture: &impl TicketFixture) {
+    let store = fixture.open().await;
+    let outcomes = crowd(12, |n| {
+        let repository = Arc::clone(&store.repository);
+        async move {
+            let tickets = (0..150).map(|t| ticket(&plan("p"), &format!("t{}", (t * 7 + n * 13) % 150)));
+            repository.create(tickets.collect()).await.unwrap()
+        }
+    })
+    .await;
+    let new = outcomes.iter().flatten().filter(|outcome| matches!(outcome, Creation::Created(_))).count();
+    assert_eq!((new, outcomes.iter().flatten().count()), (150, 12 * 150));
+    assert_eq!(whole_log(&*store.log).await.len(), 150);
+    store.close.await;
+}
+
 /// No neighbour in a batch harms another: some create what exists, some change what changed, some are right.
 pub async fn neighbours_do_not_harm_each_other(fixture: &impl TicketFixture) {
     let store = fixture.open().await;
@@ -160,6 +177,7 @@ macro_rules! ticket_races {
         $crate::stamp!($fixture; ticket_races:
             twenty_race_to_end_one_ticket,
             a_thousand_creates_make_one_ticket,
+            large_creates_make_each_ticket_once,
             neighbours_do_not_harm_each_other,
             row_history_and_log_agree,
         );

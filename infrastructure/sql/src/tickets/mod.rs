@@ -17,6 +17,7 @@ mod stored;
 mod tail;
 mod totals;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hive_application::error::Error;
@@ -67,12 +68,25 @@ pub struct TicketDatabase {
 struct Shared {
     reader: Reader,
     writer: Writer<Operation, Answer>,
+    /// PostgreSQL only: another one, which takes every other large create. While the disk takes in what one has written,
+    /// the server works for the other.
+    beside: Option<Beside>,
     hot: Arc<HotTickets>,
     totals: Arc<Totals>,
     log: Log,
     /// What lies before the end of the log.
     stored: Stored,
     by_id: ById,
+}
+
+/// Tickets of one create that are worth another connection.
+const LARGE: usize = 64;
+
+/// A second writer, and whether it is its turn.
+#[derive(Debug)]
+struct Beside {
+    writer: Writer<Operation, Answer>,
+    turn: AtomicBool,
 }
 
 /// How far the log goes.
@@ -85,6 +99,17 @@ enum Log {
 }
 
 impl Shared {
+    /// Creates tickets, all or nothing. Who is before whom matters to nobody: whatever changes them comes after the answer.
+    async fn create(&self, inserts: Vec<Insert>) -> Result<Answer, Error> {
+        let turn = |beside: &&Beside| inserts.len() >= LARGE && beside.turn.fetch_not(Ordering::Relaxed);
+        let Some(beside) = self.beside.as_ref().filter(turn) else {
+            return self.writer.submit(Operation::Create(inserts)).await;
+        };
+        let answer = beside.writer.submit(Operation::Create(inserts)).await;
+        self.writer.written().notify_one();
+        answer
+    }
+
     /// Refuses what the database cannot store.
     fn check(&self, inserts: &[Insert]) -> Result<(), Error> {
         if matches!(self.log, Log::Tail(_)) {
@@ -115,7 +140,16 @@ impl TicketDatabase {
                 let tail = Arc::new(Tail::new(stored.newest().await?, config.log_tail.max(1)));
                 let store = sqlite_store::Store::new(Arc::clone(&hot), Arc::clone(&tail));
                 let writer = Writer::start(WHAT, writer, config, store)?;
-                Shared { reader, writer, hot, totals, log: Log::Tail(tail), stored, by_id: ById::new() }
+                Shared {
+                    reader,
+                    writer,
+                    beside: None,
+                    hot,
+                    totals,
+                    log: Log::Tail(tail),
+                    stored,
+                    by_id: ById::new(),
+                }
             }
             Place::Postgres(server) => {
                 let Pools { writer, reader } =
@@ -124,11 +158,18 @@ impl TicketDatabase {
                 let following = engine::postgres::following(WHAT, server, config);
                 let stored = Stored::new(following.behind.clone(), Arc::clone(&hot));
                 let follower = Follower::start(following, config, Arc::clone(&hot), Arc::clone(&totals));
-                let store = postgres::Store::new(Arc::clone(&hot), Arc::clone(&follower));
-                let writer = Writer::start(WHAT, writer, config, store)?;
+                let store = || postgres::Store::new(Arc::clone(&hot), Arc::clone(&follower));
+                let second = writer.options().clone();
+                let second = second.connect_lazy_with(writer.connect_options().as_ref().clone());
+                let beside = Beside {
+                    writer: Writer::start(WHAT, second, config, store())?,
+                    turn: AtomicBool::default(),
+                };
+                let writer = Writer::start(WHAT, writer, config, store())?;
                 Shared {
                     reader,
                     writer,
+                    beside: Some(beside),
                     hot,
                     totals,
                     log: Log::Followed(follower),
@@ -170,6 +211,9 @@ impl TicketDatabase {
             pruning.abort();
         }
         self.shared.writer.close().await;
+        if let Some(beside) = &self.shared.beside {
+            beside.writer.close().await;
+        }
         if let Log::Followed(follower) = &self.shared.log {
             follower.stop().await?;
             self.shared.stored.close().await?;

@@ -210,7 +210,7 @@ impl TicketRepository for SqlTicketRepository {
         let inserts = tickets.iter_mut().map(Insert::of).collect::<Result<Vec<_>, _>>()?;
         self.shared.check(&inserts)?;
         let versions: Vec<u64> = inserts.iter().map(Insert::version).collect();
-        let new = match self.shared.writer.submit(Operation::Create(inserts)).await? {
+        let new = match self.shared.create(inserts).await? {
             Answer::Created(new) => new,
             other => return Err(failure::unexpected(&other)),
         };
