@@ -1,5 +1,6 @@
 //! Who calls: the keys tokens are verified with, the verifier with its cache, and the principal it finds.
 
+mod failures;
 mod fetch;
 mod keys;
 mod principal;

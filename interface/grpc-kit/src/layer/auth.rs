@@ -17,6 +17,7 @@ use crate::{
     early::Early,
     failure::{Failure, Kind},
     methods::{Method, Methods},
+    origin::Origin,
     server::config::AuthMode,
 };
 
@@ -146,13 +147,14 @@ impl Shared {
             return Ok(call.identity().cloned());
         }
         let Access::Scoped(scopes) = &self.access[call.method_id().index()] else { return Ok(None) };
+        let from = call.peer().map(|peer| Origin::from(peer.ip()));
         let principal = match headers.get(AUTHORIZATION) {
             // The certificate was verified when the client connected, and speaks where no token does.
             None => match call.identity() {
                 None if self.mode == AuthMode::Required => return Err(unauthenticated().into()),
                 identity => identity.cloned(),
             },
-            Some(header) => Some(self.verify(header.as_bytes(), refetched, last)?),
+            Some(header) => Some(self.verify(header.as_bytes(), from, refetched, last)?),
         };
         let granted = |scope: &String| principal.as_ref().is_some_and(|principal| principal.has_scope(scope));
         if scopes.iter().all(granted) {
@@ -167,6 +169,7 @@ impl Shared {
     fn verify(
         &self,
         header: &[u8],
+        from: Option<Origin>,
         refetched: bool,
         last: &mut Option<Verified>,
     ) -> Result<Principal, Refusal> {
@@ -183,7 +186,7 @@ impl Shared {
             return Err(unauthenticated().into());
         };
         let generation = verifier.generation();
-        match verifier.find(token.trim()) {
+        match verifier.find(token.trim(), from) {
             Found::Valid(principal) => {
                 let principal = principal.apart();
                 *last = Some(Verified { header: header.into(), principal: principal.clone(), generation });
@@ -194,7 +197,14 @@ impl Shared {
                 let failure = Failure::new(Kind::Unavailable, "tokens cannot be verified at present");
                 Err(failure.untouched().into())
             }
-            Found::UnknownKey | Found::Invalid => Err(unauthenticated().into()),
+            Found::TooManyFailures(wait) => {
+                let failure = Failure::new(Kind::RateLimited, "too many calls without a valid token");
+                Err(failure.untouched().retry_after(wait).into())
+            }
+            Found::UnknownKey | Found::Invalid => {
+                verifier.failed(from);
+                Err(unauthenticated().into())
+            }
         }
     }
 

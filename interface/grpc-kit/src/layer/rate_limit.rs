@@ -1,4 +1,4 @@
-//! Bounds how often one caller calls: by principal, or by address when nobody was identified.
+//! Bounds how often one caller calls: by principal, or by address, or IPv6 /64, when nobody was identified.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -23,6 +23,7 @@ use crate::{
     early::Early,
     failure::{Failure, Kind},
     methods::Methods,
+    origin::Origin,
 };
 
 /// After so many calls, callers that have their whole allowance back are forgotten, so that the table stays as small
@@ -73,7 +74,7 @@ fn caller(call: &Call) -> u64 {
         return principal.key();
     }
     let mut hasher = DefaultHasher::new();
-    call.peer().map(|peer| peer.ip()).hash(&mut hasher);
+    call.peer().map(|peer| Origin::from(peer.ip())).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -188,7 +188,8 @@ impl Config {
             audience: stated("GRPC__SERVER__AUTH__AUDIENCE", &self.auth.audience)?,
             leeway_seconds: self.auth.leeway_seconds,
         };
-        self.with_remote(Verifier::new(keys, expected), environment).map(Some)
+        let verifier = Verifier::new(keys, expected).with_failures_per_minute(self.auth.failures_per_minute);
+        self.with_remote(verifier, environment).map(Some)
     }
 
     fn with_remote(&self, verifier: Verifier, environment: Environment) -> Result<Verifier, Error> {

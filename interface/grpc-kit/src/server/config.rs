@@ -147,6 +147,10 @@ pub struct AuthConfig {
     /// `LEEWAY_SECONDS`, at most 600: how far the clocks may differ.
     #[serde(deserialize_with = "whole::<_, _, 0, 600>")]
     pub leeway_seconds: u64,
+    /// `FAILURES_PER_MINUTE`, at most 1000000: tokens from one address, or IPv6 /64, that may turn out to be invalid
+    /// before no other from there is looked at, apart from those verified before; 0 for no limit.
+    #[serde(deserialize_with = "whole::<_, _, 0, 1_000_000>")]
+    pub failures_per_minute: u32,
 }
 
 impl Default for AuthConfig {
@@ -162,6 +166,7 @@ impl Default for AuthConfig {
             issuer: None,
             audience: None,
             leeway_seconds: 0,
+            failures_per_minute: 600,
         }
     }
 }
