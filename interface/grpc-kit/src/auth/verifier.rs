@@ -152,10 +152,10 @@ impl Verifier {
         self.remote.as_ref().map(Remote::first)
     }
 
-    /// Fetches remote keys, unless that was done just now; waits for them, but not long.
-    pub(crate) async fn refetch(&self) {
+    /// Fetches remote keys for a token from there, unless that was done just now; waits for them, but not long.
+    pub(crate) async fn refetch(&self, from: Option<Origin>) {
         if let Some(remote) = &self.remote {
-            remote.asked().await;
+            remote.asked(from).await;
         }
     }
 
@@ -205,7 +205,7 @@ impl Verifier {
         let from = from.map(Origin::from);
         let found = match self.find(token, from) {
             Found::UnknownKey | Found::NoKeysYet => {
-                self.refetch().await;
+                self.refetch(from).await;
                 self.find(token, from)
             }
             found => found,

@@ -34,7 +34,8 @@ fn reason(status: &Status) -> String {
 async fn tokens_and_scopes_decide() {
     let scopes =
         std::collections::HashMap::from([("/kit.test.v1.Echo/Unary".to_owned(), vec!["echo".to_owned()])]);
-    let rules = AccessRules { public: vec!["/kit.test.v1.Echo/Bidi".to_owned()], scopes };
+    let public = vec!["/kit.test.v1.Echo/Bidi".to_owned()];
+    let rules = AccessRules { public, scopes, ..AccessRules::default() };
     let running = Running::start_with(with_auth("required"), |builder| builder.access(rules)).await;
     let mut client = running.client().await;
     let missing = client.unary(ask("a")).await.expect_err("no token");
