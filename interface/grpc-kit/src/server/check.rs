@@ -83,13 +83,19 @@ impl Config {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn check(&self, environment: Environment) -> Result<(), Error> {
-        self.check_apart_from_keys()?;
+        self.check_apart_from_keys(environment)?;
         self.verifier(environment).map(|_| ())
     }
 
-    pub(crate) fn check_apart_from_keys(&self) -> Result<(), Error> {
+    pub(crate) fn check_apart_from_keys(&self, environment: Environment) -> Result<(), Error> {
         let bounds =
             |holds: bool, key, bounds| if holds { Ok(()) } else { Err(Error::OutOfBounds { key, bounds }) };
+        bounds(
+            self.auth_mode(environment) != AuthMode::Off
+                || self.reflection_auth_mode(environment) == AuthMode::Off,
+            "GRPC__SERVER__REFLECTION_AUTH",
+            "off while AUTH__MODE is",
+        )?;
         bounds((1..=100).contains(&self.max_workers), "GRPC__SERVER__MAX_WORKERS", "1 to 100")?;
         bounds(
             (1..=10_000).contains(&self.max_concurrent_rpcs),
@@ -138,6 +144,14 @@ impl Config {
         self.auth.mode.unwrap_or(match environment {
             Environment::Development => AuthMode::Off,
             Environment::Staging | Environment::Production => AuthMode::Required,
+        })
+    }
+
+    /// Whether reflection needs a token: the configured mode, else by the environment.
+    pub fn reflection_auth_mode(&self, environment: Environment) -> AuthMode {
+        self.reflection_auth.unwrap_or(match environment {
+            Environment::Development => AuthMode::Off,
+            Environment::Staging | Environment::Production => self.auth_mode(environment),
         })
     }
 

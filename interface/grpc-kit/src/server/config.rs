@@ -40,6 +40,9 @@ pub struct Config {
     /// `REFLECTION_ENABLED`: whether clients may ask for the contracts.
     #[serde(deserialize_with = "switch")]
     pub reflection_enabled: bool,
+    /// `REFLECTION_AUTH`: whether they need a token for it; by default off in development, and `AUTH__MODE` elsewhere.
+    #[serde(deserialize_with = "mode")]
+    pub reflection_auth: Option<AuthMode>,
     /// `HEALTH_CHECK_ENABLED`: whether the health protocol is served.
     #[serde(deserialize_with = "switch")]
     pub health_check_enabled: bool,
@@ -80,6 +83,7 @@ impl Default for Config {
             max_workers: 10,
             max_concurrent_rpcs: 100,
             reflection_enabled: true,
+            reflection_auth: None,
             health_check_enabled: true,
             max_message_size: 4 * 1024 * 1024,
             compression: Compression::Off,
