@@ -1,19 +1,27 @@
 //! What an exporter shows in the Prometheus text format, in OpenMetrics 1.0, and with it exemplars: the trace of the last
 //! recorded call in each bucket of [`HANDLING_SECONDS`](crate::layer::metrics::HANDLING_SECONDS) and of its counterpart
-//! at the [client](crate::client). Whoever serves `/metrics` renders as before, and shows
-//! [`from_text`] of it to those who [ask](is_asked) for it.
+//! at the [client](crate::client). Whoever serves `/metrics` has its exporter render as before, and shows the
+//! [`answer`] made of it.
 
 use std::{fmt::Write as _, sync::Arc};
 
 use crate::exemplars::{Exemplar, Exemplars};
 
-/// The media type, for the answer.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const MEDIA_TYPE: &str = "application/openmetrics-text";
 
+/// Of the Prometheus text format.
+const TEXT_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What to answer a scrape that sends this `Accept` header, or an empty one: the media type and the body, made of what
+/// the exporter renders in the text format.
+pub fn answer(accept: &str, text: String) -> (&'static str, String) {
+    if is_asked(accept) { (CONTENT_TYPE, from_text(&text)) } else { (TEXT_CONTENT_TYPE, text) }
+}
+
 /// Whether an `Accept` header would rather have OpenMetrics 1.0 than the text format (RFC 9110, section 12.5.1).
-pub fn is_asked(accept: &str) -> bool {
+fn is_asked(accept: &str) -> bool {
     let (mut open, mut text, mut any) = (0.0, None, 0.0);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);

@@ -79,5 +79,9 @@ fn it_is_shown_to_who_would_rather_have_it() {
         ),
     ] {
         assert_eq!(is_asked(accept), asked, "{accept}");
+        let (media_type, text) = answer(accept, "# TYPE up gauge\nup 1\n".to_owned());
+        assert_eq!(media_type.starts_with("application/openmetrics-text; version=1.0.0"), asked);
+        assert_eq!(media_type.starts_with("text/plain; version=0.0.4"), !asked);
+        assert_eq!(text.ends_with("up 1\n# EOF\n"), asked, "{text}");
     }
 }

@@ -8,20 +8,13 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hive_grpc_kit::openmetrics;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
 use crate::router::Slashes;
 
-/// The media type of the Prometheus text format.
-const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// The media type of OpenMetrics.
-const OPEN_METRICS: HeaderValue = HeaderValue::from_static(openmetrics::CONTENT_TYPE);
-
-/// Every metric there is, in the Prometheus text format 0.0.4.
-pub type Scrape = Arc<dyn Fn() -> String + Send + Sync>;
+/// Every metric there is, for whoever sends this `Accept` header: the media type, and the text.
+pub type Scrape = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 
 /// Is told about every request. Must not block.
 pub trait HttpMetrics: Send + Sync {
@@ -50,10 +43,8 @@ pub(crate) fn routes(scrape: Scrape) -> Router {
 
 async fn text(State(scrape): State<Scrape>, headers: HeaderMap) -> Response {
     let wanted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if openmetrics::is_asked(wanted) {
-        return ([(CONTENT_TYPE, OPEN_METRICS)], openmetrics::from_text(&scrape())).into_response();
-    }
-    ([(CONTENT_TYPE, TEXT_FORMAT)], scrape()).into_response()
+    let (media_type, text) = scrape(wanted);
+    ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
 }
 
 /// Measures a request, one that its caller abandons included.

@@ -56,7 +56,7 @@ pub(super) fn routers(
 ) -> [Router; 2] {
     let scrape: Scrape = {
         let metrics = Arc::clone(metrics);
-        Arc::new(move || metrics.render())
+        Arc::new(move |accept| metrics.render(accept))
     };
     let platform = Platform {
         health,
