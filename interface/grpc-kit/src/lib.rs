@@ -80,12 +80,15 @@ pub mod client;
 pub mod compression;
 pub mod drain;
 pub mod early;
+mod exemplars;
 pub mod failure;
 mod frames;
 pub mod health;
 pub mod layer;
 pub mod methods;
 pub mod observe;
+pub mod openmetrics;
+mod origin;
 pub mod server;
 pub mod settings;
 #[cfg(any(test, feature = "testing"))]
