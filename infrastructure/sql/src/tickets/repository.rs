@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use hive_application::error::{Error, ErrorKind};
@@ -93,7 +94,7 @@ impl SqlTicketRepository {
         let rows = page_of(query, matches)
             .select_only()
             .columns([ticket::Column::Id, ticket::Column::TicketId, ticket::Column::Version])
-            .expr(total.term)
+            .expr(total.term.clone())
             .into_tuple();
         let reader = &self.shared.reader;
         let rows: Vec<(i64, String, i64, i64)> =
@@ -102,9 +103,7 @@ impl SqlTicketRepository {
             let total = self.count(&query.filter).await?;
             return Ok(Some(TicketPage { tickets: Vec::new(), total, next: None }));
         };
-        if total.counted {
-            self.shared.totals.learn(&query.filter, count);
-        }
+        total.learn(&self.shared, &query.filter, count);
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let held = |(_, id, version, _): &(i64, String, i64, i64)| {
             self.shared.hot.at(&TicketId::parse(id).ok()?, version.cast_unsigned())
@@ -123,21 +122,20 @@ impl SqlTicketRepository {
     /// The page and the total in one statement, so that they speak of the same moment.
     async fn page(&self, query: &TicketQuery) -> Result<(Vec<ticket::Model>, u64), Error> {
         let total = Total::of(&self.shared, &query.filter);
-        let rows = page_of(query, condition(&query.filter)).expr_as(total.term, "total");
+        let rows = page_of(query, condition(&query.filter)).expr_as(total.term.clone(), "total");
         let reader = &self.shared.reader;
         let rows =
             reader.answer("page of tickets", rows.into_model::<Counted>().all(&reader.database())).await?;
         let Some(count) = rows.first().map(|row| row.total) else {
             return Ok((Vec::new(), self.count(&query.filter).await?));
         };
-        if total.counted {
-            self.shared.totals.learn(&query.filter, count);
-        }
+        total.learn(&self.shared, &query.filter, count);
         Ok((rows.into_iter().map(|row| row.ticket).collect(), count.cast_unsigned()))
     }
 
     /// The total where no row of a page carries it.
     async fn count(&self, filter: &TicketFilter) -> Result<u64, Error> {
+        let begun = Instant::now();
         if let Some(total) = self.shared.totals.get(filter) {
             return Ok(total.cast_unsigned());
         }
@@ -146,7 +144,7 @@ impl SqlTicketRepository {
         let reader = &self.shared.reader;
         let count =
             reader.answer("count of tickets", count.one(&reader.database())).await?.unwrap_or_default();
-        self.shared.totals.learn(filter, count);
+        self.shared.totals.learn(filter, count, begun.elapsed());
         Ok(count.cast_unsigned())
     }
 }
@@ -162,18 +160,25 @@ struct Counted {
 /// How many tickets match, as a term.
 struct Total {
     term: SimpleExpr,
-    /// Whether the statement counts them.
-    counted: bool,
+    /// When a statement that counts them was begun.
+    counting: Option<Instant>,
 }
 
 impl Total {
     fn of(shared: &Shared, filter: &TicketFilter) -> Self {
         if let Some(total) = shared.totals.get(filter) {
-            return Total { term: Expr::val(total), counted: false };
+            return Total { term: Expr::val(total), counting: None };
         }
         let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
         let count = count.filter(condition(filter)).into_query();
-        Total { term: Expr::SubQuery(None, Box::new(count.into())), counted: true }
+        Total { term: Expr::SubQuery(None, Box::new(count.into())), counting: Some(Instant::now()) }
+    }
+
+    /// Takes in what the statement counted, if it did.
+    fn learn(&self, shared: &Shared, filter: &TicketFilter, count: i64) {
+        if let Some(begun) = self.counting {
+            shared.totals.learn(filter, count, begun.elapsed());
+        }
     }
 }
 
