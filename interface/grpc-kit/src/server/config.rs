@@ -34,7 +34,8 @@ pub struct Config {
     /// `MAX_WORKERS`, 1..=100: at most so many threads serve; see [`Config::runtime`].
     #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
     pub max_workers: usize,
-    /// `MAX_CONCURRENT_RPCS`, 1..=10000: calls at once on the whole server, and HTTP/2 streams on one connection.
+    /// `MAX_CONCURRENT_RPCS`, 1..=10000: calls at once on the whole server, and half as many on one connection unless
+    /// [`MAX_CALLS`](ConnectionConfig::max_calls) says otherwise.
     #[serde(deserialize_with = "whole::<_, _, 1, 10_000>")]
     pub max_concurrent_rpcs: u32,
     /// `REFLECTION_ENABLED`: whether clients may ask for the contracts.
@@ -204,15 +205,22 @@ impl Default for LimitsConfig {
 }
 
 /// `GRPC__SERVER__DEADLINE__*`; methods that answer with a stream are exempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadlineConfig {
     /// `DEFAULT_MS`: for calls that set none; 0 for none.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub default_ms: u64,
-    /// `MAX_MS`: cuts what calls set; 0 for no bound.
+    /// `MAX_MS`: cuts what calls set, and bounds those that set nothing; 0 for no bound, with which a caller that never
+    /// sends its message keeps its place.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_ms: u64,
+}
+
+impl Default for DeadlineConfig {
+    fn default() -> Self {
+        Self { default_ms: 0, max_ms: 300_000 }
+    }
 }
 
 /// `GRPC__SERVER__CONNECTION__*`.
@@ -229,11 +237,15 @@ pub struct ConnectionConfig {
     /// `MAX_IDLE_MS`: a connection without a call for this long, twice at most, is asked to close; 0 for never.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_idle_ms: u64,
+    /// `MAX_CALLS`, at most 10000: calls at once on one connection, streams counted, so that one cannot take all places;
+    /// 0 for half of MAX_CONCURRENT_RPCS, and at least one.
+    #[serde(deserialize_with = "whole::<_, _, 0, 10_000>")]
+    pub max_calls: u32,
 }
 
 impl Default for ConnectionConfig {
     fn default() -> Self {
-        Self { max_age_ms: 0, max_age_grace_ms: 30_000, max_idle_ms: 300_000 }
+        Self { max_age_ms: 0, max_age_grace_ms: 30_000, max_idle_ms: 300_000, max_calls: 0 }
     }
 }
 
@@ -295,6 +307,14 @@ impl Config {
 
     pub(crate) fn rate(&self) -> (Option<NonZeroU32>, Option<NonZeroU32>) {
         (NonZeroU32::new(self.limits.rate_per_second), NonZeroU32::new(self.limits.rate_burst))
+    }
+
+    /// HTTP/2 streams on one connection.
+    pub(crate) fn calls_of_a_connection(&self) -> u32 {
+        match self.connection.max_calls {
+            0 => (self.max_concurrent_rpcs / 2).max(1),
+            calls => calls,
+        }
     }
 
     /// The number of running calls from which on those of low priority are shed; at least one may run.

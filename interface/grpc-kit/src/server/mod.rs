@@ -1,6 +1,7 @@
 //! The server: its settings, what is registered, the stack of layers, and serving until drained.
 
 pub mod builder;
+mod calls;
 mod check;
 pub mod config;
 mod connection;

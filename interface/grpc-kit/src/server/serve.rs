@@ -11,8 +11,9 @@ use tokio::{
 };
 
 use super::{
+    calls::Alive,
     config::Config,
-    connection::{Alive, Entry, Transport, too_late},
+    connection::{Entry, Transport, too_late},
 };
 use crate::{
     auth::Verifier,
