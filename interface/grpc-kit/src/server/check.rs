@@ -123,6 +123,7 @@ impl Config {
             "GRPC__SERVER__LIMITS__RATE_BURST",
             "0 without RATE_PER_SECOND",
         )?;
+        bounds(limits.max_streams > 0, "GRPC__SERVER__LIMITS__MAX_STREAMS", "at least 1")?;
         bounds(limits.max_connections > 0, "GRPC__SERVER__LIMITS__MAX_CONNECTIONS", "at least 1")?;
         bounds(limits.max_header_bytes >= 1024, "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES", "at least 1024")?;
         bounds(

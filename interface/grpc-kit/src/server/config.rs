@@ -14,6 +14,7 @@ pub use super::check::ConfigError;
 pub use crate::settings::{Environment, Secret};
 use crate::{
     compression::Compression,
+    layer::admission::Limits,
     settings::value::{DAY_MS, MAX_BYTES, address, list, optional, optional_word, pem, port, switch, whole},
     tls::ServerTlsConfig,
 };
@@ -177,9 +178,13 @@ pub struct LimitsConfig {
     /// `RATE_BURST`: calls at once after a pause; 0 for as many as a second allows.
     #[serde(deserialize_with = "whole::<_, _, 0, 1_000_000>")]
     pub rate_burst: u32,
-    /// `LOW_PRIORITY_SHARE`, 1..=100: percent of MAX_CONCURRENT_RPCS above which calls of low priority are shed.
+    /// `MAX_STREAMS`, at least 1: calls at once that answer with a stream, which take no place of the others.
+    #[serde(deserialize_with = "whole::<_, _, 1, 1_000_000>")]
+    pub max_streams: usize,
+    /// `LOW_PRIORITY_SHARE`, 1..=100: percent of MAX_CONCURRENT_RPCS, and of MAX_STREAMS, above which calls of low
+    /// priority are shed.
     #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
-    pub low_priority_share: u32,
+    pub low_priority_share: usize,
     /// `LOW_PRIORITY_METHODS`: paths whose calls are of low priority.
     #[serde(deserialize_with = "list")]
     pub low_priority_methods: Vec<String>,
@@ -196,6 +201,7 @@ impl Default for LimitsConfig {
         Self {
             rate_per_second: 0,
             rate_burst: 0,
+            max_streams: 4_096,
             low_priority_share: 75,
             low_priority_methods: Vec::new(),
             max_connections: 10_000,
@@ -317,10 +323,13 @@ impl Config {
         }
     }
 
-    /// The number of running calls from which on those of low priority are shed; at least one may run.
-    pub(crate) fn low_priority_limit(&self) -> usize {
-        let share = u64::from(self.max_concurrent_rpcs) * u64::from(self.limits.low_priority_share) / 100;
-        (share as usize).max(1)
+    /// The calls that may run at once.
+    pub(crate) fn places(&self) -> Limits {
+        Limits {
+            calls: self.max_concurrent_rpcs as usize,
+            streams: self.limits.max_streams,
+            low_share: self.limits.low_priority_share,
+        }
     }
 }
 
