@@ -1,4 +1,5 @@
-//! Ends calls whose time is up: the caller's `grpc-timeout`, or the server's own bounds.
+//! Ends calls whose time is up: the caller's `grpc-timeout`, or the server's own bounds. And hands the time that is left
+//! on: what is below runs in the call's scope, where the calls it makes find it.
 
 use std::{
     pin::Pin,
@@ -15,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{Layer, Service};
 
 use crate::{
-    call::Call,
+    call::{Call, within},
     failure::{Failure, Kind, render},
     methods::Methods,
 };
@@ -78,7 +79,8 @@ impl<S> Layer<S> for DeadlineLayer {
 }
 
 /// Answers DEADLINE_EXCEEDED when a call's time is up, and drops what was still running of it. Counted from the
-/// call's start, so time spent in layers above is part of it.
+/// call's start, so time spent in layers above is part of it. What is below, the answer's body too, runs in the call's
+/// [scope](Call::scope).
 #[derive(Clone, Debug)]
 pub struct Deadline<S> {
     inner: S,
@@ -105,7 +107,8 @@ where
         if let Some(deadline) = deadline {
             call.set_deadline(deadline);
         }
-        ResponseFuture::until(self.inner.call(request), deadline)
+        let timer = Timer::new(deadline);
+        ResponseFuture { inner: self.inner.call(request), timer, call: Some(call) }
     }
 }
 
@@ -150,13 +153,14 @@ pin_project! {
         #[pin]
         inner: F,
         timer: Timer,
+        call: Option<Arc<Call>>,
     }
 }
 
 impl<F> ResponseFuture<F> {
     /// Ends the call, and the body it answers with, at this time.
     pub(crate) fn until(inner: F, deadline: Option<Instant>) -> Self {
-        Self { inner, timer: Timer::new(deadline) }
+        Self { inner, timer: Timer::new(deadline), call: None }
     }
 }
 
@@ -170,8 +174,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let at = this.timer.at;
-        if let Poll::Ready(result) = this.inner.poll(cx) {
-            let body = |inner| DeadlineBody { inner: Some(inner), timer: Timer::new(at) };
+        if let Poll::Ready(result) = within(this.call, || this.inner.poll(cx)) {
+            let call = this.call.take();
+            let body = |inner| DeadlineBody { inner: Some(inner), timer: Timer::new(at), call };
             return Poll::Ready(result.map(|response| response.map(body)).map_err(Into::into));
         }
         this.timer.poll(cx).map(|()| Err(exceeded()))
@@ -185,6 +190,7 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         timer: Timer,
+        call: Option<Arc<Call>>,
     }
 }
 
@@ -198,7 +204,7 @@ impl<B: Body<Data = Bytes>> Body for DeadlineBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        match inner.poll_frame(cx) {
+        match within(this.call, || inner.poll_frame(cx)) {
             Poll::Ready(Some(Ok(frame))) if frame.is_data() && this.timer.is_up() => {}
             Poll::Ready(frame) => return Poll::Ready(frame),
             Poll::Pending => ready!(this.timer.poll(cx)),
