@@ -86,6 +86,7 @@ pub mod health;
 pub mod layer;
 pub mod methods;
 pub mod observe;
+mod origin;
 pub mod server;
 pub mod settings;
 #[cfg(any(test, feature = "testing"))]

@@ -191,6 +191,10 @@ pub struct LimitsConfig {
     /// `MAX_CONNECTIONS`, at least 1: connections at once; more wait in the socket's queue.
     #[serde(deserialize_with = "whole::<_, _, 1, 1_000_000>")]
     pub max_connections: usize,
+    /// `ADDRESS_SHARE`, 1..=100: percent of MAX_CONNECTIONS for one address, or one /64 of IPv6, and at least one; more
+    /// from it are refused. 100 where all clients come from one, as behind a proxy.
+    #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
+    pub address_share: usize,
     /// `MAX_HEADER_BYTES`, at least 1024: all headers of one call.
     #[serde(deserialize_with = "whole::<_, _, 1_024, 1_048_576>")]
     pub max_header_bytes: u32,
@@ -205,6 +209,7 @@ impl Default for LimitsConfig {
             low_priority_share: 75,
             low_priority_methods: Vec::new(),
             max_connections: 10_000,
+            address_share: 25,
             max_header_bytes: 16 * 1024,
         }
     }
@@ -321,6 +326,11 @@ impl Config {
             0 => (self.max_concurrent_rpcs / 2).max(1),
             calls => calls,
         }
+    }
+
+    /// Connections from one address.
+    pub(crate) fn connections_of_an_address(&self) -> usize {
+        (self.limits.max_connections.saturating_mul(self.limits.address_share) / 100).max(1)
     }
 
     /// The calls that may run at once.

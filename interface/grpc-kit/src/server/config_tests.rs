@@ -56,6 +56,10 @@ fn bounds_name_their_key() {
             "GRPC__SERVER__LIMITS__MAX_CONNECTIONS",
         ),
         (
+            limits(LimitsConfig { address_share: 101, ..LimitsConfig::default() }),
+            "GRPC__SERVER__LIMITS__ADDRESS_SHARE",
+        ),
+        (
             limits(LimitsConfig { max_header_bytes: 10, ..LimitsConfig::default() }),
             "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES",
         ),

@@ -6,6 +6,7 @@ mod check;
 pub mod config;
 mod connection;
 pub mod layered;
+pub mod peers;
 mod preface;
 mod reflection;
 pub mod router;
