@@ -16,7 +16,7 @@ use hive_grpc_kit::{
     auth::{Expectations, Keys, Verifier},
     call::Connection,
     layer::{
-        admission::AdmissionLayer,
+        admission::{AdmissionLayer, Limits},
         auth::{AccessRules, AuthLayer},
         catch_panic::CatchPanicLayer,
         deadline::DeadlineLayer,
@@ -238,7 +238,11 @@ fn one_layer_more(calls: &Calls, all: &Arc<Methods>, log: &AccessLog) {
     calls.count("logging, alone", "error", stack.clone().layer(logging.clone()).service(servicer()));
     let stack = stack.layer(ObserveLayer::new(methods(), (metrics, tracing, logging)));
     calls.count("metrics, tracing, logging", "error", stack.service(servicer()));
-    let stack = stack.layer(AdmissionLayer::new(methods(), 100, 75, &[]));
+    let stack = stack.layer(AdmissionLayer::new(
+        methods(),
+        Limits { calls: 100, streams: 4_096, low_share: 75 },
+        &[],
+    ));
     calls.count("admission", "metrics, tracing, logging", stack.service(servicer()));
     let stack = stack.layer(DeadlineLayer::new(methods(), None, None));
     calls.count("deadline", "admission", stack.service(servicer()));

@@ -2,8 +2,11 @@
 //! extensions: who, what, since when, until when.
 
 use std::{
+    cell::Cell,
+    future::poll_fn,
     hash::{BuildHasher as _, RandomState},
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -30,8 +33,32 @@ const ALTERNATIVE_HEADER: &str = "x-request-id";
 const MAX_REQUEST_ID_BYTES: usize = 128;
 const MAX_UNKNOWN_PATH_CHARS: usize = 200;
 
-tokio::task_local! {
-    static CURRENT: Arc<Call>;
+thread_local! {
+    /// The call on whose behalf this thread works now.
+    static CURRENT: Cell<Option<Arc<Call>>> = const { Cell::new(None) };
+}
+
+/// Does a step of a task on behalf of the call in `of`, if there is one; afterwards it is there again. It is moved, not
+/// shared: a count of references would cost more than the rest.
+pub(crate) fn within<T>(of: &mut Option<Arc<Call>>, step: impl FnOnce() -> T) -> T {
+    struct Back<'a>(&'a mut Option<Arc<Call>>);
+    impl Back<'_> {
+        fn exchange(&mut self) {
+            // A thread that ends works for nobody.
+            let _ = CURRENT.try_with(|current| *self.0 = current.replace(self.0.take()));
+        }
+    }
+    impl Drop for Back<'_> {
+        fn drop(&mut self) {
+            self.exchange();
+        }
+    }
+    if of.is_none() {
+        return step();
+    }
+    let mut back = Back(of);
+    back.exchange();
+    step()
 }
 
 /// What the server knows about the connection a call came in on.
@@ -106,14 +133,22 @@ impl Call {
     }
 
     /// Runs work on behalf of this call: clients made by [`ClientFactory`](crate::client::ClientFactory) and used
-    /// within carry its deadline, trace and correlation id on. Work that is spawned from it leaves the scope.
+    /// within carry its deadline, trace and correlation id on. A servicer, and the stream it answers with, run in their
+    /// call's scope as they are; what they spawn leaves it, and takes it along by this.
     pub async fn scope<F: Future>(self: Arc<Self>, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+        let mut work = pin!(work);
+        let mut call = Some(self);
+        poll_fn(|cx| within(&mut call, || work.as_mut().poll(cx))).await
     }
 
     /// The call whose [scope](Self::scope) this task is in.
     pub fn current() -> Option<Arc<Self>> {
-        CURRENT.try_with(Arc::clone).ok()
+        let current = CURRENT.try_with(|current| {
+            let call = current.take();
+            current.set(call.clone());
+            call
+        });
+        current.ok().flatten()
     }
 
     /// The correlation id: the caller's when it sent a usable one, else a new UUID.
@@ -279,6 +314,22 @@ mod tests {
         let mut request = Request::new(());
         let first = Call::enter(&mut request, &methods);
         assert!(Arc::ptr_eq(&first, &Call::enter(&mut request, &methods)));
+    }
+
+    #[test]
+    fn the_innermost_scope_counts_and_ends_whatever_happens() {
+        let current = || Call::current().map(|call| call.request_id().to_owned());
+        let call = |id| Some(enter(&[("x-correlation-id", id)]));
+        let (mut outer, mut inner) = (call("outer"), call("inner"));
+        within(&mut outer, || {
+            assert_eq!(within(&mut inner, current).as_deref(), Some("inner"));
+            assert_eq!(within(&mut None, current).as_deref(), Some("outer"));
+            let panics = std::panic::AssertUnwindSafe(|| within(&mut inner, || panic!("asked to")));
+            assert!(std::panic::catch_unwind(panics).is_err());
+            assert_eq!(current().as_deref(), Some("outer"));
+        });
+        assert_eq!(current(), None);
+        assert!(outer.is_some() && inner.is_some());
     }
 
     #[test]

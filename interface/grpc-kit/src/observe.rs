@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    cell::Cell,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -33,8 +34,25 @@ pub trait Observer {
     }
 
     /// The call ended with this code. Called exactly once, on drop at the latest: a call dropped before its end is
-    /// [`Code::Cancelled`].
+    /// [`Code::Cancelled`], or [`Code::DeadlineExceeded`] when the server dropped it because its time was up.
     fn ended(&mut self, code: Code);
+}
+
+thread_local! {
+    static DROPPED: Cell<Code> = const { Cell::new(Code::Cancelled) };
+}
+
+/// Drops calls that do not end by themselves, and end with this code instead of as cancelled.
+pub(crate) fn drop_as(code: Code, drop: impl FnOnce()) {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            DROPPED.set(Code::Cancelled);
+        }
+    }
+    DROPPED.set(code);
+    let _back = Back;
+    drop();
 }
 
 /// Calls [`Observer::ended`] exactly once, and keeps the observer until the call is dropped.
@@ -76,7 +94,9 @@ impl<O: Observer> Ending<O> {
 
 impl<O: Observer> Drop for Ending<O> {
     fn drop(&mut self) {
-        self.end(Code::Cancelled);
+        if !self.over {
+            self.end(DROPPED.get());
+        }
     }
 }
 
@@ -277,6 +297,16 @@ mod tests {
         assert!((&mut call).now_or_never().is_none());
         drop(call);
         assert_eq!(seen.codes(), [Code::Cancelled]);
+    }
+
+    #[test]
+    fn a_future_that_is_dropped_for_a_reason_ends_with_it() {
+        let seen = Seen::default();
+        let call = || ResponseFuture::new(pending::<Result<Response<Empty<Bytes>>, Failure>>(), seen.clone());
+        let late = call();
+        drop_as(Code::DeadlineExceeded, || drop(late));
+        drop(call());
+        assert_eq!(seen.codes(), [Code::DeadlineExceeded, Code::Cancelled]);
     }
 
     async fn answer_with(trailers: Option<HeaderMap>, seen: &Seen, read: usize) {

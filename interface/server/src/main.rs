@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `cli`, `commands` | the command line and what it does |
 //! | `settings` | what can be set |
-//! | `roles` | what a process serves |
+//! | `roles`, `contracts` | what a process serves |
 //! | `serve` | the ports: gRPC and HTTP servers around the contexts |
 //! | `telemetry` | metrics, traces |
 //! | `wire` | which adapter stands behind which port |
@@ -19,6 +19,7 @@ mod cli;
 mod clock;
 mod commands;
 mod console;
+mod contracts;
 mod convert;
 mod exit;
 mod ids;

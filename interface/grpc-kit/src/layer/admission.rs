@@ -30,9 +30,24 @@ pub const PRIORITY_HEADER: &str = "x-priority";
 /// What a shed caller is told to wait.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// Calls that answer with streams, at once, unless the limit of calls is higher. Most of them wait for something to happen
-/// and cost nothing, so they take no place of the others.
-const STREAMS: usize = 4_096;
+/// How many calls may run at once. Those that answer with streams have places of their own: most of them wait for
+/// something to happen and cost nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls with a single answer.
+    pub calls: usize,
+    /// Calls that answer with a stream.
+    pub streams: usize,
+    /// Percent of either, from which on calls of low priority are shed; at least one place is theirs.
+    pub low_share: usize,
+}
+
+impl Limits {
+    fn of(&self, streams: bool, low: bool) -> usize {
+        let limit = if streams { self.streams } else { self.calls };
+        if low { (limit.saturating_mul(self.low_share.min(100)) / 100).max(1) } else { limit }
+    }
+}
 
 /// Adds [`Admission`] to a stack.
 #[derive(Clone, Debug)]
@@ -45,24 +60,25 @@ pub struct AdmissionLayer {
 struct Shared {
     running: AtomicUsize,
     streaming: AtomicUsize,
-    limit: usize,
-    low_limit: usize,
+    /// Of calls and of streams; each of low priority and of the others.
+    limits: [[usize; 2]; 2],
     /// By method: whether its calls are of low priority.
     low: Box<[bool]>,
 }
 
 impl AdmissionLayer {
-    /// At most `limit` calls at once. Calls of low priority are shed as soon as `low_limit` of any kind run, so they go
-    /// first when it gets crowded; low are the calls to `low_methods` (by path) and those that say so themselves.
-    pub fn new(methods: Arc<Methods>, limit: usize, low_limit: usize, low_methods: &[String]) -> Self {
+    /// At most so many calls at once. Calls of low priority are shed as soon as their share of the places is taken, by
+    /// whatever calls, so they go first when it gets crowded; low are the calls to `low_methods` (by path) and those that
+    /// say so themselves.
+    pub fn new(methods: Arc<Methods>, limits: Limits, low_methods: &[String]) -> Self {
         let low = methods
             .all()
             .iter()
             .map(|method| low_methods.iter().any(|path| **path == *method.path))
             .collect();
-        let low_limit = low_limit.min(limit);
+        let limits = [false, true].map(|streams| [false, true].map(|low| limits.of(streams, low)));
         let (running, streaming) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let shared = Shared { running, streaming, limit, low_limit, low };
+        let shared = Shared { running, streaming, limits, low };
         Self { methods, shared: Apart::new(Arc::new(shared)) }
     }
 
@@ -98,25 +114,9 @@ impl<S: Clone> Clone for Admission<S> {
     }
 }
 
-impl Shared {
-    fn streams(&self) -> usize {
-        self.limit.max(STREAMS)
-    }
-
-    /// The same share of the streams as of the other calls.
-    fn low_streams(&self) -> usize {
-        (self.streams() * self.low_limit / self.limit.max(1)).max(1)
-    }
-}
-
 impl Apart<Shared> {
     fn admit(&self, low: bool, streams: bool) -> Result<Permit, Failure> {
-        let limit = match (streams, low) {
-            (true, true) => self.low_streams(),
-            (true, false) => self.streams(),
-            (false, true) => self.low_limit,
-            (false, false) => self.limit,
-        };
+        let limit = self.limits[usize::from(streams)][usize::from(low)];
         let places = if streams { &self.streaming } else { &self.running };
         // Who is shed is never counted: a crowd of them would take the place of those that are not.
         let free = |running: usize| (running < limit).then(|| running + 1);
@@ -235,8 +235,8 @@ mod tests {
 
     use super::*;
 
-    fn layer(limit: usize, low_limit: usize) -> AdmissionLayer {
-        AdmissionLayer::new(Arc::new(Methods::empty()), limit, low_limit, &[])
+    fn layer(calls: usize, streams: usize, low_share: usize) -> AdmissionLayer {
+        AdmissionLayer::new(Arc::new(Methods::empty()), Limits { calls, streams, low_share }, &[])
     }
 
     async fn answer(
@@ -251,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_is_held_until_the_body_is_gone() {
-        let layer = layer(1, 1);
+        let layer = layer(1, 1, 100);
         let first = answer(&layer, "").await.expect("admitted");
         let shed = answer(&layer, "").await.expect_err("full");
         assert_eq!((shed.kind(), shed.retry_delay()), (Kind::Overloaded, Some(RETRY_AFTER)));
@@ -262,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn low_priority_is_shed_first() {
-        let layer = layer(2, 1);
+        let layer = layer(2, 1, 50);
         let _first = answer(&layer, "").await.expect("admitted");
         assert!(answer(&layer, "LOW").await.is_err());
         let _second = answer(&layer, "high").await.expect("there is room for others");
@@ -270,9 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn streams_take_no_place_of_calls() {
-        let layer = layer(1, 1);
-        let streams: Vec<_> = (0..STREAMS).map(|_| layer.shared.admit(false, true)).collect();
+    fn streams_have_places_of_their_own() {
+        let layer = layer(1, 3, 100);
+        let streams: Vec<_> = (0..3).map(|_| layer.shared.admit(false, true)).collect();
         assert!(streams.iter().all(Result::is_ok));
         assert!(layer.shared.admit(false, true).is_err(), "they are bounded too");
         assert!(layer.shared.admit(false, false).is_ok());
@@ -282,16 +282,22 @@ mod tests {
 
     #[test]
     fn streams_of_low_priority_are_shed_first_too() {
-        let layer = layer(4, 2);
-        let streams: Vec<_> = (0..STREAMS / 2).map(|_| layer.shared.admit(true, true)).collect();
+        let layer = layer(4, 6, 50);
+        let streams: Vec<_> = (0..3).map(|_| layer.shared.admit(true, true)).collect();
         assert!(streams.iter().all(Result::is_ok));
         assert!(layer.shared.admit(true, true).is_err());
         assert!(layer.shared.admit(false, true).is_ok());
     }
 
     #[test]
+    fn one_place_at_least_is_for_low_priority_too() {
+        let layer = layer(1, 1, 1);
+        assert!(layer.shared.admit(true, false).is_ok() && layer.shared.admit(true, true).is_ok());
+    }
+
+    #[test]
     fn a_crowd_that_is_shed_takes_no_place_of_the_others() {
-        let layer = layer(2, 1);
+        let layer = layer(2, 1, 50);
         let _first = layer.shared.admit(true, false).expect("admitted");
         std::thread::scope(|scope| {
             let crowd: Vec<_> = (0..3)
@@ -308,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_dropped_call_frees_its_place() {
-        let layer = layer(1, 1);
+        let layer = layer(1, 1, 100);
         let service =
             service_fn(|_: Request<()>| std::future::pending::<Result<Response<String>, Infallible>>());
         let mut call = Box::pin(layer.layer(service).oneshot(Request::new(())));

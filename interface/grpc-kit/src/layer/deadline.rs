@@ -1,9 +1,10 @@
-//! Ends calls whose time is up: the caller's `grpc-timeout`, or the server's own bounds.
+//! Ends calls whose time is up: the caller's `grpc-timeout`, or the server's own bounds. And hands the time that is left
+//! on: what is below runs in the call's scope, where the calls it makes find it.
 
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{Layer, Service};
 
 use crate::{
-    call::Call,
+    call::{Call, within},
     failure::{Failure, Kind, render},
     methods::Methods,
 };
@@ -78,7 +79,8 @@ impl<S> Layer<S> for DeadlineLayer {
 }
 
 /// Answers DEADLINE_EXCEEDED when a call's time is up, and drops what was still running of it. Counted from the
-/// call's start, so time spent in layers above is part of it.
+/// call's start, so time spent in layers above is part of it. What is below, the answer's body too, runs in the call's
+/// [scope](Call::scope).
 #[derive(Clone, Debug)]
 pub struct Deadline<S> {
     inner: S,
@@ -105,7 +107,8 @@ where
         if let Some(deadline) = deadline {
             call.set_deadline(deadline);
         }
-        ResponseFuture::until(self.inner.call(request), deadline)
+        let timer = Timer::new(deadline);
+        ResponseFuture { inner: self.inner.call(request), timer, call: Some(call) }
     }
 }
 
@@ -113,17 +116,28 @@ pub(crate) fn exceeded() -> Failure {
     Failure::new(Kind::DeadlineExceeded, "the call's time is up")
 }
 
+/// After so many frames that follow each other without a pause, a body looks at the clock.
+const LOOK_EVERY: u32 = 16;
+
 /// A deadline whose timer is armed only when there is something to wait for.
 #[derive(Debug)]
 struct Timer {
     at: Option<Instant>,
+    frames: u32,
     // Boxed: every call and every answer moves through the layers, and few have to wait.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
     fn new(at: Option<Instant>) -> Self {
-        Self { at, sleep: None }
+        Self { at, frames: 0, sleep: None }
+    }
+
+    /// Whether the time of a body that need not wait is up.
+    fn is_up(&mut self) -> bool {
+        let Some(at) = self.at else { return false };
+        self.frames = self.frames.wrapping_add(1);
+        self.frames.is_multiple_of(LOOK_EVERY) && Instant::now() >= at
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -139,13 +153,14 @@ pin_project! {
         #[pin]
         inner: F,
         timer: Timer,
+        call: Option<Arc<Call>>,
     }
 }
 
 impl<F> ResponseFuture<F> {
     /// Ends the call, and the body it answers with, at this time.
     pub(crate) fn until(inner: F, deadline: Option<Instant>) -> Self {
-        Self { inner, timer: Timer::new(deadline) }
+        Self { inner, timer: Timer::new(deadline), call: None }
     }
 }
 
@@ -159,8 +174,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let at = this.timer.at;
-        if let Poll::Ready(result) = this.inner.poll(cx) {
-            let body = |inner| DeadlineBody { inner: Some(inner), timer: Timer::new(at) };
+        if let Poll::Ready(result) = within(this.call, || this.inner.poll(cx)) {
+            let call = this.call.take();
+            let body = |inner| DeadlineBody { inner: Some(inner), timer: Timer::new(at), call };
             return Poll::Ready(result.map(|response| response.map(body)).map_err(Into::into));
         }
         this.timer.poll(cx).map(|()| Err(exceeded()))
@@ -174,6 +190,7 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         timer: Timer,
+        call: Option<Arc<Call>>,
     }
 }
 
@@ -187,13 +204,13 @@ impl<B: Body<Data = Bytes>> Body for DeadlineBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = inner.poll_frame(cx) {
-            return Poll::Ready(frame);
+        match within(this.call, || inner.poll_frame(cx)) {
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() && this.timer.is_up() => {}
+            Poll::Ready(frame) => return Poll::Ready(frame),
+            Poll::Pending => ready!(this.timer.poll(cx)),
         }
-        this.timer.poll(cx).map(|()| {
-            this.inner.set(None);
-            Some(Ok(Frame::trailers(render::trailers(&exceeded()))))
-        })
+        this.inner.set(None);
+        Poll::Ready(Some(Ok(Frame::trailers(render::trailers(&exceeded())))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -282,6 +299,31 @@ mod tests {
         let code = render::code_of(frame.trailers_ref().expect("trailers"));
         assert_eq!(code, Some(Code::DeadlineExceeded));
         assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_always_has_a_frame_ends_too() {
+        let service = service_fn(|_: Request<()>| async {
+            let frame = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")));
+            Ok::<_, Infallible>(Response::new(StreamBody::new(futures_util::stream::repeat_with(frame))))
+        });
+        let request =
+            Request::builder().uri(WATCH).header("grpc-timeout", "50m").body(()).expect("a request");
+        let response = layer(0, 0).layer(service).oneshot(request).await.expect("an answer");
+        let mut body = Box::pin(response.into_body());
+        for _ in 0..100 {
+            assert!(body.frame().await.expect("a frame").expect("no error").is_data());
+        }
+        tokio::time::advance(Duration::from_millis(50)).await;
+        let mut frames = 0;
+        let last = loop {
+            match body.frame().await.expect("a frame").expect("no error").into_trailers() {
+                Ok(trailers) => break trailers,
+                Err(_) => frames += 1,
+            }
+            assert!(frames < LOOK_EVERY);
+        };
+        assert_eq!(render::code_of(&last), Some(Code::DeadlineExceeded));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Bounds the size of one message in both directions, by the length that precedes it: too large a message is refused
-//! before it is read into memory or sent. And sees to it that a request that was broken off is never read as a whole one.
+//! before it is read into memory or sent, after those before it have been passed on. And sees to it that a request that was broken off is never read as a whole one.
 
 use std::{
     pin::Pin,
@@ -60,7 +60,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let limit = Limit::new(self.max_bytes);
-        let request = request.map(|inner| LimitedRequest { inner, limit, broken_off: false });
+        let request = request.map(|inner| LimitedRequest { inner, limit, state: State::Whole });
         ResponseFuture { inner: self.inner.call(request), max_bytes: self.max_bytes }
     }
 }
@@ -69,7 +69,7 @@ where
 struct Limit {
     frames: FrameReader,
     max_bytes: usize,
-    /// How many have begun.
+    /// How many have begun that are small enough.
     messages: u64,
 }
 
@@ -78,17 +78,19 @@ impl Limit {
         Self { frames: FrameReader::default(), max_bytes, messages: 0 }
     }
 
-    fn check(&mut self, chunk: &[u8]) -> Result<(), Failure> {
-        let mut largest = 0;
-        self.frames.read(chunk, |length| {
-            largest = largest.max(length);
-            self.messages += 1;
+    /// Refuses a message that is too large; the chunk is good up to where it begins.
+    fn check(&mut self, chunk: &[u8]) -> Result<(), (usize, Failure)> {
+        let mut large = None;
+        let (max, messages) = (self.max_bytes, &mut self.messages);
+        self.frames.read(chunk, |length, at| {
+            if length > max && large.is_none() {
+                large = Some((length, at));
+            }
+            *messages += u64::from(large.is_none());
         });
-        if largest <= self.max_bytes {
-            return Ok(());
-        }
-        let text = format!("a message of {largest} bytes is above the limit of {} bytes", self.max_bytes);
-        Err(Failure::new(Kind::Overloaded, text).with_reason("MESSAGE_TOO_LARGE"))
+        let Some((length, at)) = large else { return Ok(()) };
+        let text = format!("a message of {length} bytes is above the limit of {max} bytes");
+        Err((at, Failure::new(Kind::Overloaded, text).with_reason("MESSAGE_TOO_LARGE")))
     }
 }
 
@@ -112,7 +114,7 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         let limit = Limit::new(*this.max_bytes);
-        Poll::Ready(Ok(response.map(|inner| LimitedResponse { inner: Some(inner), limit })))
+        Poll::Ready(Ok(response.map(|inner| LimitedResponse { inner: Some(inner), limit, refused: None })))
     }
 }
 
@@ -123,8 +125,18 @@ pin_project! {
         #[pin]
         inner: B,
         limit: Limit,
-        broken_off: bool,
+        state: State,
     }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+enum State {
+    Whole,
+    BrokenOff,
+    /// At a message that is too large.
+    Refused(Box<Failure>),
+    Over,
 }
 
 /// Whether the caller cancelled the call before its request was whole.
@@ -157,8 +169,15 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        if *this.broken_off {
-            return Poll::Ready(Some(Err(broken_off())));
+        match this.state {
+            State::Whole => {}
+            State::BrokenOff => return Poll::Ready(Some(Err(broken_off()))),
+            State::Refused(failure) => {
+                let status = render::status(failure);
+                *this.state = State::Over;
+                return Poll::Ready(Some(Err(status.into())));
+            }
+            State::Over => return Poll::Ready(None),
         }
         let Some(frame) = ready!(this.inner.poll_frame(cx)) else { return Poll::Ready(None) };
         let frame = match frame.map_err(Into::into) {
@@ -166,24 +185,30 @@ where
             Err(error) if is_cancel(&error) => {
                 // The connection drops the call once it has been polled, and it counts as cancelled. Only who reads on
                 // elsewhere is polled again.
-                *this.broken_off = true;
+                *this.state = State::BrokenOff;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             Err(error) => return Poll::Ready(Some(Err(error))),
         };
         if let Some(chunk) = frame.data_ref()
-            && let Err(failure) = this.limit.check(chunk)
+            && let Err((at, failure)) = this.limit.check(chunk)
         {
-            // What came before it may have been acted upon.
-            let failure = if this.limit.messages > 1 { failure } else { failure.untouched() };
+            // What came before it may be acted upon.
+            let failure = if this.limit.messages > 0 { failure } else { failure.untouched() };
+            if at > 0 {
+                let before = chunk.slice(..at);
+                *this.state = State::Refused(Box::new(failure));
+                return Poll::Ready(Some(Ok(Frame::data(before))));
+            }
+            *this.state = State::Over;
             return Poll::Ready(Some(Err(render::status(&failure).into())));
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        matches!(self.state, State::Whole) && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -198,7 +223,14 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         limit: Limit,
+        // Told after what came before the message.
+        refused: Option<Box<Failure>>,
     }
+}
+
+/// The end of an answer.
+fn refusal<E>(failure: &Failure) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+    Poll::Ready(Some(Ok(Frame::trailers(render::trailers(failure)))))
 }
 
 impl<B: Body<Data = Bytes>> Body for LimitedResponse<B> {
@@ -210,24 +242,34 @@ impl<B: Body<Data = Bytes>> Body for LimitedResponse<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return this.refused.take().map_or(Poll::Ready(None), |failure| refusal(&failure));
+        };
         let frame = ready!(inner.poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(chunk) = frame.data_ref()
-            && let Err(failure) = this.limit.check(chunk)
+            && let Err((at, failure)) = this.limit.check(chunk)
         {
             this.inner.set(None);
-            return Poll::Ready(Some(Ok(Frame::trailers(render::trailers(&failure)))));
+            if at == 0 {
+                return refusal(&failure);
+            }
+            let before = chunk.slice(..at);
+            *this.refused = Some(Box::new(failure));
+            return Poll::Ready(Some(Ok(Frame::data(before))));
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.refused.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.inner {
+            Some(inner) => inner.size_hint(),
+            None => SizeHint::default(),
+        }
     }
 }
 
@@ -269,11 +311,45 @@ mod tests {
         let cancel = stream::once(async { Err(h2::Error::from(h2::Reason::CANCEL)) });
         let whole = stream::iter([Ok(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 0])))]);
         let inner = StreamBody::new(Box::pin(whole.chain(cancel)));
-        let mut body = LimitedRequest { inner, limit: Limit::new(8), broken_off: false };
+        let mut body = LimitedRequest { inner, limit: Limit::new(8), state: State::Whole };
         assert!(body.frame().await.expect("a frame").is_ok());
         assert!(body.frame().now_or_never().is_none(), "once nothing, for the call to be dropped");
         let error = body.frame().await.expect("no end").expect_err("broken off");
         assert_eq!(Status::from_error(error).code(), Code::Aborted);
+    }
+
+    /// Two that are small enough and one that is not, in one chunk.
+    async fn three() -> Full<Bytes> {
+        let mut chunk = Vec::new();
+        for length in [3, 8, 9] {
+            chunk.extend(message(length).collect().await.expect("bytes").to_bytes());
+        }
+        Full::from(chunk)
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_a_message_that_is_too_large_is_read_and_then_it_is_refused() {
+        let mut body = LimitedRequest { inner: three().await, limit: Limit::new(8), state: State::Whole };
+        let before = body.frame().await.expect("a frame").expect("no error").into_data().expect("data");
+        assert_eq!(before.len(), 5 + 3 + 5 + 8);
+        assert!(!body.is_end_stream());
+        let error = body.frame().await.expect("a frame").expect_err("refused");
+        let status = Status::from_error(error);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let info = tonic_types::StatusExt::get_details_error_info(&status).expect("an error info");
+        assert_eq!(info.metadata["effect"], "unknown", "they may be acted upon");
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_a_message_that_is_too_large_is_sent_and_then_the_answer_ends() {
+        let mut body = LimitedResponse { inner: Some(three().await), limit: Limit::new(8), refused: None };
+        let before = body.frame().await.expect("a frame").expect("no error").into_data().expect("data");
+        assert_eq!(before.len(), 5 + 3 + 5 + 8);
+        assert!(!body.is_end_stream());
+        let trailers = body.frame().await.expect("a frame").expect("no error").into_trailers();
+        assert_eq!(render::code_of(&trailers.expect("trailers")), Some(Code::ResourceExhausted));
+        assert!(body.frame().await.is_none());
     }
 
     fn code_of(read: Result<(), BoxError>) -> Option<Code> {

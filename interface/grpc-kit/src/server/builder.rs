@@ -8,6 +8,7 @@ use tonic::server::NamedService;
 use super::{
     config::{Config, ConfigError, Environment},
     connection::{Entry, Transport},
+    peers::Peers,
     reflection,
     router::{Servicer, Servicers},
     serve::{Server, Upkeep},
@@ -143,7 +144,7 @@ impl ServerBuilder {
             health: self.config.health_check_enabled,
             reflection: self.config.reflection_enabled,
         };
-        let transport = Transport::new(&self.config);
+        let transport = (Transport::new(&self.config), Peers::new(self.config.connections_of_an_address()));
         let address = self.config.address(environment);
         let upkeep = Upkeep { tls, verifier };
         Ok(Server::new((entry, methods), transport, upkeep, self.config, address, self.health))

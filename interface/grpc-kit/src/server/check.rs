@@ -129,7 +129,9 @@ impl Config {
             "GRPC__SERVER__LIMITS__RATE_BURST",
             "0 without RATE_PER_SECOND",
         )?;
+        bounds(limits.max_streams > 0, "GRPC__SERVER__LIMITS__MAX_STREAMS", "at least 1")?;
         bounds(limits.max_connections > 0, "GRPC__SERVER__LIMITS__MAX_CONNECTIONS", "at least 1")?;
+        bounds((1..=100).contains(&limits.address_share), "GRPC__SERVER__LIMITS__ADDRESS_SHARE", "1 to 100")?;
         bounds(limits.max_header_bytes >= 1024, "GRPC__SERVER__LIMITS__MAX_HEADER_BYTES", "at least 1024")?;
         bounds(
             (1..=86_400).contains(&self.tls.reload_seconds),

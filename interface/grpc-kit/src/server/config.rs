@@ -14,6 +14,7 @@ pub use super::check::ConfigError;
 pub use crate::settings::{Environment, Secret};
 use crate::{
     compression::Compression,
+    layer::admission::Limits,
     settings::value::{DAY_MS, MAX_BYTES, address, list, optional, optional_word, pem, port, switch, whole},
     tls::ServerTlsConfig,
 };
@@ -34,7 +35,8 @@ pub struct Config {
     /// `MAX_WORKERS`, 1..=100: at most so many threads serve; see [`Config::runtime`].
     #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
     pub max_workers: usize,
-    /// `MAX_CONCURRENT_RPCS`, 1..=10000: calls at once on the whole server, and HTTP/2 streams on one connection.
+    /// `MAX_CONCURRENT_RPCS`, 1..=10000: calls at once on the whole server, and half as many on one connection unless
+    /// [`MAX_CALLS`](ConnectionConfig::max_calls) says otherwise.
     #[serde(deserialize_with = "whole::<_, _, 1, 10_000>")]
     pub max_concurrent_rpcs: u32,
     /// `REFLECTION_ENABLED`: whether clients may ask for the contracts.
@@ -185,15 +187,23 @@ pub struct LimitsConfig {
     /// `RATE_BURST`: calls at once after a pause; 0 for as many as a second allows.
     #[serde(deserialize_with = "whole::<_, _, 0, 1_000_000>")]
     pub rate_burst: u32,
-    /// `LOW_PRIORITY_SHARE`, 1..=100: percent of MAX_CONCURRENT_RPCS above which calls of low priority are shed.
+    /// `MAX_STREAMS`, at least 1: calls at once that answer with a stream, which take no place of the others.
+    #[serde(deserialize_with = "whole::<_, _, 1, 1_000_000>")]
+    pub max_streams: usize,
+    /// `LOW_PRIORITY_SHARE`, 1..=100: percent of MAX_CONCURRENT_RPCS, and of MAX_STREAMS, above which calls of low
+    /// priority are shed.
     #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
-    pub low_priority_share: u32,
+    pub low_priority_share: usize,
     /// `LOW_PRIORITY_METHODS`: paths whose calls are of low priority.
     #[serde(deserialize_with = "list")]
     pub low_priority_methods: Vec<String>,
     /// `MAX_CONNECTIONS`, at least 1: connections at once; more wait in the socket's queue.
     #[serde(deserialize_with = "whole::<_, _, 1, 1_000_000>")]
     pub max_connections: usize,
+    /// `ADDRESS_SHARE`, 1..=100: percent of MAX_CONNECTIONS for one address, or one /64 of IPv6, and at least one; more
+    /// from it are refused. 100 where all clients come from one, as behind a proxy.
+    #[serde(deserialize_with = "whole::<_, _, 1, 100>")]
+    pub address_share: usize,
     /// `MAX_HEADER_BYTES`, at least 1024: all headers of one call.
     #[serde(deserialize_with = "whole::<_, _, 1_024, 1_048_576>")]
     pub max_header_bytes: u32,
@@ -204,24 +214,33 @@ impl Default for LimitsConfig {
         Self {
             rate_per_second: 0,
             rate_burst: 0,
+            max_streams: 4_096,
             low_priority_share: 75,
             low_priority_methods: Vec::new(),
             max_connections: 10_000,
+            address_share: 25,
             max_header_bytes: 16 * 1024,
         }
     }
 }
 
 /// `GRPC__SERVER__DEADLINE__*`; methods that answer with a stream are exempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadlineConfig {
     /// `DEFAULT_MS`: for calls that set none; 0 for none.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub default_ms: u64,
-    /// `MAX_MS`: cuts what calls set; 0 for no bound.
+    /// `MAX_MS`: cuts what calls set, and bounds those that set nothing; 0 for no bound, with which a caller that never
+    /// sends its message keeps its place.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_ms: u64,
+}
+
+impl Default for DeadlineConfig {
+    fn default() -> Self {
+        Self { default_ms: 0, max_ms: 300_000 }
+    }
 }
 
 /// `GRPC__SERVER__CONNECTION__*`.
@@ -238,11 +257,15 @@ pub struct ConnectionConfig {
     /// `MAX_IDLE_MS`: a connection without a call for this long, twice at most, is asked to close; 0 for never.
     #[serde(deserialize_with = "whole::<_, _, 0, DAY_MS>")]
     pub max_idle_ms: u64,
+    /// `MAX_CALLS`, at most 10000: calls at once on one connection, streams counted, so that one cannot take all places;
+    /// 0 for half of MAX_CONCURRENT_RPCS, and at least one.
+    #[serde(deserialize_with = "whole::<_, _, 0, 10_000>")]
+    pub max_calls: u32,
 }
 
 impl Default for ConnectionConfig {
     fn default() -> Self {
-        Self { max_age_ms: 0, max_age_grace_ms: 30_000, max_idle_ms: 300_000 }
+        Self { max_age_ms: 0, max_age_grace_ms: 30_000, max_idle_ms: 300_000, max_calls: 0 }
     }
 }
 
@@ -306,10 +329,26 @@ impl Config {
         (NonZeroU32::new(self.limits.rate_per_second), NonZeroU32::new(self.limits.rate_burst))
     }
 
-    /// The number of running calls from which on those of low priority are shed; at least one may run.
-    pub(crate) fn low_priority_limit(&self) -> usize {
-        let share = u64::from(self.max_concurrent_rpcs) * u64::from(self.limits.low_priority_share) / 100;
-        (share as usize).max(1)
+    /// HTTP/2 streams on one connection.
+    pub(crate) fn calls_of_a_connection(&self) -> u32 {
+        match self.connection.max_calls {
+            0 => (self.max_concurrent_rpcs / 2).max(1),
+            calls => calls,
+        }
+    }
+
+    /// Connections from one address.
+    pub(crate) fn connections_of_an_address(&self) -> usize {
+        (self.limits.max_connections.saturating_mul(self.limits.address_share) / 100).max(1)
+    }
+
+    /// The calls that may run at once.
+    pub(crate) fn places(&self) -> Limits {
+        Limits {
+            calls: self.max_concurrent_rpcs as usize,
+            streams: self.limits.max_streams,
+            low_share: self.limits.low_priority_share,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ fn the_defaults_are_those_of_the_guide() {
     assert_eq!((config.port, config.max_workers, config.max_concurrent_rpcs), (50051, 10, 100));
     assert_eq!((config.max_message_size, config.keepalive_time_ms), (4_194_304, 7_200_000));
     assert!(config.enabled && config.reflection_enabled && config.health_check_enabled);
+    assert!(config.deadline.max_ms > 0, "who says nothing keeps no place");
     config.check(Environment::Development).expect("the defaults are usable in development");
 }
 
@@ -47,8 +48,16 @@ fn bounds_name_their_key() {
             "GRPC__SERVER__LIMITS__RATE_BURST",
         ),
         (
+            limits(LimitsConfig { max_streams: 0, ..LimitsConfig::default() }),
+            "GRPC__SERVER__LIMITS__MAX_STREAMS",
+        ),
+        (
             limits(LimitsConfig { max_connections: 0, ..LimitsConfig::default() }),
             "GRPC__SERVER__LIMITS__MAX_CONNECTIONS",
+        ),
+        (
+            limits(LimitsConfig { address_share: 101, ..LimitsConfig::default() }),
+            "GRPC__SERVER__LIMITS__ADDRESS_SHARE",
         ),
         (
             limits(LimitsConfig { max_header_bytes: 10, ..LimitsConfig::default() }),
@@ -59,6 +68,14 @@ fn bounds_name_their_key() {
         let error = config.check(Environment::Development).expect_err("out of bounds");
         assert_eq!(error.key(), key);
         assert!(error.to_string().starts_with(key), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_has_half_of_the_calls_and_one_at_least() {
+    for (calls, of_connection, expected) in [(100, 0, 50), (1, 0, 1), (100, 80, 80)] {
+        let given = json!({"max_concurrent_rpcs": calls, "connection": {"max_calls": of_connection}});
+        assert_eq!(parse(given).expect("well formed").calls_of_a_connection(), expected);
     }
 }
 

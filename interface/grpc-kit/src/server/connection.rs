@@ -5,10 +5,7 @@ use std::{
     convert::Infallible,
     hash::{BuildHasher as _, RandomState},
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,13 +17,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
 use super::{
+    calls::{Activity, Alive, Calls, answer_begins},
     config::{Config, some_millis},
     preface, reflection,
     router::{Router, service_of},
@@ -103,12 +98,12 @@ impl hyper::service::Service<Request<Incoming>> for PerConnection {
         if !is_grpc(&request) {
             return EntryFuture::NotGrpc;
         }
-        Call::open(&mut request, Arc::clone(&self.connection));
+        let record = Call::open(&mut request, Arc::clone(&self.connection));
         let mut entry = self.entry.borrow_mut();
         if entry.is_operations(request.uri().path()) {
-            EntryFuture::Operations { call: entry.operations.call(request) }
+            EntryFuture::Operations { call: entry.operations.call(request), record }
         } else {
-            EntryFuture::Service { call: entry.services.call(request) }
+            EntryFuture::Service { call: entry.services.call(request), record }
         }
     }
 }
@@ -117,8 +112,8 @@ pin_project! {
     /// A call through either stack.
     #[project = EntryFutureProjection]
     enum EntryFuture {
-        Service { #[pin] call: ServiceFuture },
-        Operations { #[pin] call: OperationsFuture },
+        Service { #[pin] call: ServiceFuture, record: Arc<Call> },
+        Operations { #[pin] call: OperationsFuture, record: Arc<Call> },
         // Somebody speaks plain HTTP/2 to a gRPC server.
         NotGrpc,
     }
@@ -129,12 +124,14 @@ impl Future for EntryFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            EntryFutureProjection::Service { call } => {
-                call.poll(cx).map_ok(|response| response.map(|body| EntryBody::Service { body }))
-            }
-            EntryFutureProjection::Operations { call } => {
-                call.poll(cx).map_ok(|response| response.map(|body| EntryBody::Operations { body }))
-            }
+            EntryFutureProjection::Service { call, record } => call.poll(cx).map_ok(|response| {
+                answer_begins(record.deadline());
+                response.map(|body| EntryBody::Service { body })
+            }),
+            EntryFutureProjection::Operations { call, record } => call.poll(cx).map_ok(|response| {
+                answer_begins(record.deadline());
+                response.map(|body| EntryBody::Operations { body })
+            }),
             EntryFutureProjection::NotGrpc => {
                 let mut response = Response::new(EntryBody::None);
                 *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -186,55 +183,6 @@ impl Body for EntryBody {
     }
 }
 
-/// What is known of a connection's calls: each runs in a task of its own, which holds this.
-#[derive(Debug)]
-struct Activity {
-    running: AtomicUsize,
-    begun: AtomicUsize,
-    /// Tells the server, when it ends, that no call is left.
-    _alive: Alive,
-}
-
-/// Held by all that must be gone before a server has ended.
-pub(super) type Alive = mpsc::Sender<Infallible>;
-
-/// Runs the calls of one connection.
-#[derive(Clone)]
-struct Calls(Arc<Activity>);
-
-impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Calls {
-    fn execute(&self, call: F) {
-        self.0.running.fetch_add(1, Ordering::Relaxed);
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(Running { call, _ends: Ends(Arc::clone(&self.0)) });
-    }
-}
-
-struct Ends(Arc<Activity>);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-pin_project! {
-    /// One call; the order of the fields is that of their end.
-    struct Running<F> {
-        #[pin]
-        call: F,
-        _ends: Ends,
-    }
-}
-
-impl<F: Future> Future for Running<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().call.poll(cx)
-    }
-}
-
 /// How connections are served, by the settings.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
@@ -264,7 +212,7 @@ pub(super) async fn too_late(draining: &Draining) {
 impl Transport {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            max_streams: config.max_concurrent_rpcs,
+            max_streams: config.calls_of_a_connection(),
             max_header_bytes: config.limits.max_header_bytes,
             ping_after: some_millis(config.keepalive_time_ms),
             ping_timeout: Duration::from_millis(config.keepalive_timeout_ms),
@@ -307,8 +255,7 @@ impl Transport {
             () = too_late(&draining) => None,
         };
         let Some(io) = io else { return };
-        let none = || AtomicUsize::new(0);
-        let activity = Arc::new(Activity { running: none(), begun: none(), _alive: alive });
+        let activity = Arc::new(Activity::new(alive));
         let service = PerConnection { entry: RefCell::new(entry), connection };
         let http2 = self.http2(Calls(Arc::clone(&activity)));
         let mut serving = pin!(http2.serve_connection(TokioIo::new(io), service));
@@ -316,7 +263,7 @@ impl Transport {
             tokio::select! {
                 () = draining.draining() => true,
                 () = age(self.max_age) => false,
-                () = idle(self.max_idle, &activity) => false,
+                () = activity.idle(self.max_idle) => false,
                 () = revoked => false,
             }
         };
@@ -346,20 +293,6 @@ async fn only_when_woken<F: Future>(future: F) -> F::Output {
     match alone.next().await {
         Some(output) => output,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits until no call has run for this long; up to twice as long, since calls write no time down.
-async fn idle(limit: Option<Duration>, activity: &Activity) {
-    let Some(limit) = limit else { return std::future::pending().await };
-    let mut before = 0;
-    loop {
-        tokio::time::sleep(limit).await;
-        let begun = activity.begun.load(Ordering::Relaxed);
-        if begun == before && activity.running.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        before = begun;
     }
 }
 

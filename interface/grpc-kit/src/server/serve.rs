@@ -11,8 +11,10 @@ use tokio::{
 };
 
 use super::{
+    calls::Alive,
     config::Config,
-    connection::{Alive, Entry, Transport, too_late},
+    connection::{Entry, Transport, too_late},
+    peers::{Peers, Seat},
 };
 use crate::{
     auth::Verifier,
@@ -35,6 +37,7 @@ pub struct Server {
     entry: Entry,
     methods: Arc<Methods>,
     transport: Transport,
+    peers: Peers,
     upkeep: Upkeep,
     config: Config,
     address: SocketAddr,
@@ -118,13 +121,13 @@ pub struct Drained {
 impl Server {
     pub(super) fn new(
         (entry, methods): (Entry, Arc<Methods>),
-        transport: Transport,
+        (transport, peers): (Transport, Peers),
         upkeep: Upkeep,
         config: Config,
         address: SocketAddr,
         health: HealthReporter,
     ) -> Self {
-        Self { entry, methods, transport, upkeep, config, address, health }
+        Self { entry, methods, transport, peers, upkeep, config, address, health }
     }
 
     /// The configured address.
@@ -236,7 +239,9 @@ impl Server {
         let mut connections = Connections::new();
         let mut draining = shutdown.draining();
         self.health.running();
-        self.spawn(&mut connections, io, None);
+        if let Some(seat) = self.peers.admit(None) {
+            self.spawn(&mut connections, io, None, seat);
+        }
         tokio::select! {
             () = draining.draining() => {}
             _ = connections.tasks.join_next() => {}
@@ -246,18 +251,20 @@ impl Server {
     }
 
     fn start(&self, connections: &mut Connections, stream: TcpStream, peer: Option<SocketAddr>) {
+        let Some(seat) = self.peers.admit(peer) else { return };
         // Calls are small: waiting to fill packets only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection broke");
             return;
         }
         let Some(tls) = self.upkeep.tls.clone() else {
-            return self.spawn(connections, stream, peer);
+            return self.spawn(connections, stream, peer, seat);
         };
         let (transport, entry) = (self.transport.clone(), self.entry.clone());
         let (draining, alive) = (connections.shutdown.draining(), connections.alive.clone());
         let methods = Arc::clone(&self.methods);
         connections.tasks.spawn(async move {
+            let _seat = seat;
             let stream = tokio::select! {
                 biased;
                 stream = tls.accept(stream) => stream,
@@ -276,14 +283,17 @@ impl Server {
         connections: &mut Connections,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Option<SocketAddr>,
+        seat: Seat,
     ) {
         let draining = connections.shutdown.draining();
         let methods = Arc::clone(&self.methods);
         let connection = Arc::new(Connection { peer, draining, identity: None, methods });
         let (transport, entry, alive) =
             (self.transport.clone(), self.entry.clone(), connections.alive.clone());
-        let never = std::future::pending();
-        connections.tasks.spawn(transport.serve(io, entry, connection, alive, never));
+        connections.tasks.spawn(async move {
+            let _seat = seat;
+            transport.serve(io, entry, connection, alive, std::future::pending()).await;
+        });
     }
 
     async fn finish(&self, connections: Connections, mut draining: Draining) -> Drained {

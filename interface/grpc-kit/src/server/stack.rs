@@ -62,8 +62,6 @@ pub fn stack<S>(
     parts: Parts,
     servicer: S,
 ) -> Stack<S> {
-    let limit = config.max_concurrent_rpcs as usize;
-    let low_limit = config.low_priority_limit();
     let low_methods = &config.limits.low_priority_methods;
     let (rate, burst) = config.rate();
     let methods = || Arc::clone(methods);
@@ -85,7 +83,7 @@ pub fn stack<S>(
             ),
         ))
         // Before anything that costs: a full server sheds at the price of one atomic. Sheds outside, limits inside.
-        .layer(AdmissionLayer::new(methods(), limit, low_limit, low_methods))
+        .layer(AdmissionLayer::new(methods(), config.places(), low_methods))
         // Inside admission, so that a call whose time is up gives its place back; around all work, token checks included.
         .layer(DeadlineLayer::new(
             methods(),

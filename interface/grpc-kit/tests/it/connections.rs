@@ -1,11 +1,11 @@
 //! Connections: silent ones, too many, too old; and the signals that end them all.
 
 use futures_util::FutureExt as _;
-use hive_grpc_kit::{layer::metrics, testing::Channel};
+use hive_grpc_kit::{layer::metrics, server::peers, testing::Channel};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -68,6 +68,29 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
     assert_eq!(running.recorded.value(metrics::STARTED, &[("grpc_method", "Unary")]), Some(51.0));
     drop(first);
     timeout(PATIENCE, waiting).await.expect("its turn").expect("no panic").expect("an answer");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn one_address_takes_its_share_and_others_are_let_in() {
+    let running = Running::start(json!({"limits": {"max_connections": 4, "address_share": 50}})).await;
+    let mut first = running.client().await;
+    let mut second = running.client().await;
+    for client in [&mut first, &mut second] {
+        client.unary(ask("a")).await.expect("an answer");
+    }
+    let mut third = TcpStream::connect(running.address).await.expect("a connection");
+    assert!(until_closed(&mut third).await.is_empty(), "closed at once");
+    let value = |name| running.recorded.value(name, &[]);
+    assert_eq!((value(peers::CONNECTIONS), value(peers::REFUSED)), (Some(2.0), Some(1.0)));
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("another address of this machine");
+    let other = socket.connect(running.address).await.expect("a connection");
+    let other = Channel::over(other).await.expect("a connection");
+    EchoClient::new(other).unary(ask("a")).await.expect("an answer");
+    drop(first);
+    until(|| value(peers::CONNECTIONS) < Some(3.0)).await;
+    running.client().await.unary(ask("a")).await.expect("a place is free again");
     running.end().await;
 }
 

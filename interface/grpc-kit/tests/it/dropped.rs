@@ -16,7 +16,7 @@ use hive_grpc_kit::{
     auth::{Expectations, Keys, Verifier},
     failure::Failure,
     layer::{
-        admission::AdmissionLayer,
+        admission::{AdmissionLayer, Limits},
         auth::{AccessRules, AuthLayer},
         catch_panic::CatchPanicLayer,
         deadline::DeadlineLayer,
@@ -134,7 +134,7 @@ impl<B> Service<Request<B>> for Below {
 #[tokio::test]
 async fn layers_that_refuse_or_render_let_go() {
     let held = Held::default();
-    let admission = AdmissionLayer::new(methods(), 1, 1, &[]);
+    let admission = AdmissionLayer::new(methods(), Limits { calls: 1, streams: 1, low_share: 100 }, &[]);
     lets_go("request id", &RequestIdLayer::new(methods()), &held).await;
     lets_go("admission", &admission, &held).await;
     assert_eq!(admission.running(), 0);

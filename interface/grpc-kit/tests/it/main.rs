@@ -17,6 +17,7 @@ mod overload;
 mod redaction;
 mod refusals;
 mod servicer;
+mod stalled;
 mod tls;
 
 use std::time::Duration;

@@ -163,8 +163,10 @@ async fn without_a_low_band_the_wait_is_bounded_all_the_same() {
 /// Over sockets, with calls that run until the test lets them go.
 #[tokio::test]
 async fn the_low_band_is_shed_while_the_high_one_is_admitted() {
-    let running =
-        Running::start(json!({"max_concurrent_rpcs": 8, "limits": {"low_priority_share": 75}})).await;
+    let running = Running::start(json!({
+        "max_concurrent_rpcs": 8, "limits": {"low_priority_share": 75}, "connection": {"max_calls": 8},
+    }))
+    .await;
     let mut clients = Vec::new();
     for _ in 0..2 {
         clients.push(running.client().await);

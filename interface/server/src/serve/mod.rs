@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use crate::contracts;
 use crate::exit::Failure;
 use crate::roles::{Role, Roles};
 use crate::serve::gate::Gate;
@@ -126,7 +127,7 @@ impl Plan {
         let (mut grpc, mut tickets_health) = (Vec::new(), None);
         for (port, _) in &self.ports {
             if let Port::Grpc(role, _) = port {
-                let builder = self.builder();
+                let builder = self.builder(*role);
                 let server = grpc::server(*role, &self.config, builder, hive, api.as_ref(), &failed)?;
                 if *role == Role::Tickets {
                     tickets_health = server.as_ref().map(Server::health);
@@ -150,8 +151,9 @@ impl Plan {
     }
 
     /// A server of gRPC without services. All of them verify tokens as REST does.
-    fn builder(&self) -> ServerBuilder {
-        let builder = self.told.by_grpc(ServerBuilder::new(self.config.clone(), self.environment));
+    fn builder(&self, role: Role) -> ServerBuilder {
+        let config = contracts::of_role(role, &self.config);
+        let builder = self.told.by_grpc(ServerBuilder::new(config, self.environment));
         match self.gate.verifier() {
             Some(verifier) => builder.verifier(Arc::clone(verifier)),
             None => builder,

@@ -8,6 +8,8 @@ use hive_grpc_kit::settings::Refusal;
 use hive_jwt::ServiceToken;
 use serde::Deserialize;
 
+use crate::contracts;
+
 /// Settings of gRPC.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +41,10 @@ impl GrpcSettings {
         if self.client.default_timeout <= 0.0 {
             let message = "must be above 0: whoever calls has to hear in the end".to_owned();
             return Some(("grpc.client.default_timeout".to_owned(), message));
+        }
+        if let Some(path) = contracts::unknown(&self.server) {
+            let message = format!("names {path}, which no service of the platform has");
+            return Some(("grpc.server.limits.low_priority_methods".to_owned(), message));
         }
         self.client.check().err().map(|error| error.refusal())
     }

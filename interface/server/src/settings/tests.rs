@@ -50,7 +50,7 @@ fn the_defaults_of_grpc_are_those_of_the_kit() {
     assert_eq!(client, kit.client);
 }
 
-/// Every key of the kit is a setting, but for those that name methods and targets, which hive knows itself.
+/// Every key of the kit is a setting. Its targets have names, which hive gives itself.
 #[test]
 fn the_keys_of_grpc_are_those_of_the_kit() {
     let of_grpc = |name: &String| name.starts_with("GRPC__");
@@ -59,11 +59,21 @@ fn the_keys_of_grpc_are_those_of_the_kit() {
     let ours: BTreeSet<String> = ours.filter(of_grpc).collect();
     let without: Vec<&String> = of_kit.difference(&ours).collect();
     let own: Vec<&String> = ours.difference(&of_kit).collect();
-    assert_eq!(
-        without,
-        ["GRPC__SERVER__LIMITS__LOW_PRIORITY_METHODS", "GRPC__SERVER__LIMITS__LOW_PRIORITY_SHARE"]
-    );
+    assert!(without.is_empty(), "{without:?}");
     assert_eq!(own, ["GRPC__CLIENT__AUTH__IN_CLEAR", "GRPC__CLIENT__TLS__ENABLED"]);
+}
+
+#[test]
+fn methods_of_low_priority_are_those_of_any_role() {
+    const KEY: &str = "GRPC__SERVER__LIMITS__LOW_PRIORITY_METHODS";
+    let (tickets, registry) = (
+        "/neural_hive.execution.TicketService/ListTickets",
+        "/neural_hive.service_registry.ServiceRegistry/ListAgents",
+    );
+    let (settings, _) = read("", &[(KEY, &format!("{tickets},{registry}"))]).unwrap();
+    assert_eq!(settings.grpc.server.limits.low_priority_methods, [tickets, registry]);
+    let found = problems("", &[(KEY, "/neural_hive.execution.TicketService/ListTicket")]);
+    assert!(found[0].contains(KEY) && found[0].contains("which no service of the platform has"), "{found:?}");
 }
 
 #[test]

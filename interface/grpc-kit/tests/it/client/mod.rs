@@ -4,5 +4,6 @@ mod backend;
 mod calls;
 mod failing;
 mod hops;
+mod onward;
 mod retries;
 mod rolling;

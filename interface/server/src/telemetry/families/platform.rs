@@ -39,6 +39,14 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::counter("grpc_server_msg_received_total", RPC, "messages read from clients"),
     Family::counter("grpc_server_msg_sent_total", RPC, "messages written to clients"),
     Family::gauge("grpc_server_in_flight", RPC, "calls running now").when("a call runs while it is scraped"),
+    Family::gauge("grpc_server_connections", &[], "connections open now")
+        .when("a client is connected while it is scraped"),
+    Family::counter(
+        "grpc_server_connections_refused_total",
+        &[],
+        "connections refused because their address had its share",
+    )
+    .when("an address has its share of connections"),
     Family::counter("grpc_client_started_total", CALL, "attempts of calls begun").when(CALLED),
     Family::counter("grpc_client_handled_total", CALL_ENDED, "attempts of calls ended, by code").when(CALLED),
     Family::histogram("grpc_client_handling_seconds", CALLS, CALL, "seconds of one attempt").when(CALLED),
