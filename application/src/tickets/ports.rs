@@ -26,7 +26,7 @@ pub trait TicketRepository: Send + Sync {
     /// The ticket, if there is one.
     async fn find(&self, id: &TicketId) -> Result<Option<Ticket>, Error>;
 
-    /// One page of the tickets that match, newest first. A total above 10,000 may be up to 5 s old.
+    /// One page of the tickets that match, newest first. A total above 1,000 may be up to 5 s old.
     async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error>;
 
     /// Lets `change` decide on the newest version and saves the outcome together with the tickets it spawns. Another

@@ -23,6 +23,20 @@ pub(crate) fn read(what: &'static str, error: DbErr) -> Error {
     }
 }
 
+/// As [`read`], of a file in this process.
+pub(crate) fn read_near(what: &'static str, error: rusqlite::Error) -> Error {
+    use rusqlite::Error as Near;
+    match error {
+        Near::FromSqlConversionFailure(..)
+        | Near::IntegralValueOutOfRange(..)
+        | Near::InvalidColumnType(..)
+        | Near::ToSqlConversionFailure(_) => Error::internal(error),
+        // SQLITE_ERROR: the statement does not fit.
+        Near::SqliteFailure(cause, _) if cause.extended_code == 1 => Error::internal(error),
+        error => Error::unavailable(what, error, Effect::None),
+    }
+}
+
 /// A database that cannot be opened. What no waiting mends is `FailedPrecondition` and says so in words of ours: what the
 /// server says names users and databases. All else is `Unavailable`.
 pub(crate) fn open(what: &'static str, error: DbErr, effect: Effect) -> Error {

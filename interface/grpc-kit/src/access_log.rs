@@ -1,5 +1,5 @@
 //! The sink of the access log: lines are appended to a shared buffer under a short lock, and a thread of its own
-//! writes the buffer out after 50 ms, or as soon as it is worth a write. A call never waits for the disk; what does not
+//! writes the buffer out after 50 ms, or as soon as there is much of it. A call never waits for the disk; what does not
 //! fit is dropped and counted.
 
 use std::{
@@ -14,9 +14,13 @@ use std::{
 /// How long a line may wait to be written together with others.
 const BATCH: Duration = Duration::from_millis(50);
 
-/// How many bytes are worth a write. Larger ones cost less a line, but keep a core to themselves for so long that the
-/// slowest calls are those that waited for it.
-const WORTH_A_WRITE: usize = 64 * 1024;
+/// How many bytes are written before that time is over. Whenever the thread wakes up it takes a core from the calls: often
+/// enough, and the slowest one of a hundred is the one that met it.
+const WORTH_WAKING_UP: usize = 512 * 1024;
+
+/// How many bytes go out at once. Larger writes keep a core to themselves for so long that the slowest calls are those
+/// that waited for it.
+const PIECE: usize = 64 * 1024;
 
 /// How long the last handle waits for the rest to be written: a reader that does not read must not keep a process from
 /// ending.
@@ -84,10 +88,10 @@ impl AccessLog {
         }
         let before = state.buffer.len();
         state.buffer.extend_from_slice(line);
-        let worth_a_write = before < WORTH_A_WRITE && state.buffer.len() >= WORTH_A_WRITE;
+        let worth_waking_up = before < WORTH_WAKING_UP && state.buffer.len() >= WORTH_WAKING_UP;
         state.appended += line.len() as u64;
         drop(state);
-        if before == 0 || worth_a_write {
+        if before == 0 || worth_waking_up {
             shared.changed.notify_all();
         }
     }
@@ -146,7 +150,7 @@ fn write(shared: &Shared, mut out: impl Write) {
         }
         if !state.closing && !state.flushing {
             let no_hurry =
-                |state: &mut State| !state.closing && !state.flushing && state.buffer.len() < WORTH_A_WRITE;
+                |state: &mut State| !state.closing && !state.flushing && state.buffer.len() < WORTH_WAKING_UP;
             let waited = shared.changed.wait_timeout_while(state, BATCH, no_hurry);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -158,14 +162,37 @@ fn write(shared: &Shared, mut out: impl Write) {
         state.flushing = false;
         std::mem::swap(&mut state.buffer, &mut spare);
         drop(state);
-        if out.write_all(&spare).and_then(|()| out.flush()).is_err() {
-            shared.dropped.fetch_add(count_lines(&spare), Ordering::Relaxed);
-        }
+        shared.dropped.fetch_add(write_out(&spare, &mut out), Ordering::Relaxed);
         state = shared.lock();
         state.written += spare.len() as u64;
         spare.clear();
         shared.changed.notify_all();
     }
+}
+
+/// Writes whole lines, a piece at a time; whoever waits for the core has it in between. Answers how many lines could not
+/// be written.
+fn write_out(mut lines: &[u8], out: &mut impl Write) -> u64 {
+    while !lines.is_empty() {
+        let (piece, rest) = lines.split_at(piece_of(lines));
+        if out.write_all(piece).and_then(|()| out.flush()).is_err() {
+            return count_lines(lines);
+        }
+        lines = rest;
+        std::thread::yield_now();
+    }
+    0
+}
+
+/// As many lines as fit, one at least: others may write to the same file.
+fn piece_of(lines: &[u8]) -> usize {
+    let (fitting, rest) = lines.split_at(lines.len().min(PIECE));
+    let is_end = |byte: &u8| *byte == b'\n';
+    if rest.is_empty() {
+        return lines.len();
+    }
+    let last = fitting.iter().rposition(is_end).or_else(|| lines.iter().position(is_end));
+    last.map_or(lines.len(), |end| end + 1)
 }
 
 fn count_lines(bytes: &[u8]) -> u64 {
@@ -230,6 +257,28 @@ mod tests {
         let log = AccessLog::to(std::io::sink()).expect("a thread");
         log.append(&vec![b'x'; MAX_BUFFERED_BYTES + 1]);
         assert_eq!(log.dropped(), 1);
+    }
+
+    #[test]
+    fn lines_go_out_whole_and_a_piece_at_a_time() {
+        struct Pieces(std::sync::mpsc::Sender<Vec<u8>>);
+        impl Write for Pieces {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.send(bytes.to_vec()).map_err(std::io::Error::other)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (sender, pieces) = std::sync::mpsc::channel();
+        let line = |length: usize| [vec![b'x'; length - 1], vec![b'\n']].concat();
+        let lines = [line(PIECE - 10), line(20), line(2 * PIECE), line(10)].concat();
+        assert_eq!(write_out(&lines, &mut Pieces(sender)), 0);
+        let pieces: Vec<Vec<u8>> = pieces.iter().collect();
+        let lengths: Vec<usize> = pieces.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [PIECE - 10, 20, 2 * PIECE, 10]);
+        assert_eq!(pieces.concat(), lines);
     }
 
     #[test]

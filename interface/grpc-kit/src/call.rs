@@ -153,7 +153,7 @@ impl Call {
 
     /// The correlation id: the caller's when it sent a usable one, else a new UUID.
     pub fn request_id(&self) -> &str {
-        self.request_id.to_str().unwrap_or_default()
+        std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default()
     }
 
     pub(crate) fn request_id_header(&self) -> HeaderValue {
@@ -183,6 +183,11 @@ impl Call {
     /// The path as the caller sent it, cut at 200 characters when it is unknown.
     pub fn path(&self) -> &str {
         self.unknown_path.as_deref().unwrap_or(&self.method().path)
+    }
+
+    /// Whether a descriptor declares the path.
+    pub(crate) fn is_known(&self) -> bool {
+        self.method != MethodId::UNKNOWN
     }
 
     /// The address of the other end; `None` in memory.
@@ -241,8 +246,17 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// Ids end in logs and headers of other systems: visible ASCII without quotes, and short.
 fn is_usable(bytes: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
-    (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len()) && bytes.iter().all(plain)
+    // Looked up, since every byte of every call's id is.
+    const PLAIN: [bool; 256] = {
+        let (mut plain, mut byte) = ([false; 256], 0);
+        while byte < 256 {
+            plain[byte] = (byte as u8).is_ascii_alphanumeric()
+                || matches!(byte as u8, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'@');
+            byte += 1;
+        }
+        plain
+    };
+    (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len()) && bytes.iter().all(|&byte| PLAIN[usize::from(byte)])
 }
 
 /// A version 4 UUID from a process-wide random key and a counter: unique, not secret, and without a system call.

@@ -3,8 +3,6 @@
 //! Everything that is kept per method (metric series, scopes, priority) is a vector indexed by [`MethodId`], so a path
 //! that no descriptor declares can never create anything: it is [`MethodId::UNKNOWN`].
 
-use std::collections::HashMap;
-
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, method_options::IdempotencyLevel};
 
@@ -99,7 +97,8 @@ pub enum DescriptorError {
 #[derive(Clone, Debug)]
 pub struct Methods {
     list: Vec<Method>,
-    by_path: HashMap<Box<str>, MethodId>,
+    /// In the order of the paths: a handful of comparisons cost less than to hash a path.
+    by_path: Vec<(Box<str>, MethodId)>,
 }
 
 impl Methods {
@@ -112,7 +111,7 @@ impl Methods {
             streaming: Streaming::Unary,
             idempotent: false,
         };
-        Self { list: vec![unknown], by_path: HashMap::new() }
+        Self { list: vec![unknown], by_path: Vec::new() }
     }
 
     /// The methods of one service, from the encoded file descriptor set of its package.
@@ -147,7 +146,10 @@ impl Methods {
         let level = method.options.as_ref().map(|options| options.idempotency_level());
         let idempotent =
             matches!(level, Some(IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent));
-        self.by_path.insert(path.clone(), MethodId(id));
+        match self.position(&path) {
+            Ok(at) => self.by_path[at].1 = MethodId(id),
+            Err(at) => self.by_path.insert(at, (path.clone(), MethodId(id))),
+        }
         self.list.push(Method {
             path,
             service: service.into(),
@@ -178,7 +180,11 @@ impl Methods {
 
     /// The id of a path; [`MethodId::UNKNOWN`] when no descriptor declares it.
     pub fn resolve(&self, path: &str) -> MethodId {
-        self.by_path.get(path).copied().unwrap_or(MethodId::UNKNOWN)
+        self.position(path).map_or(MethodId::UNKNOWN, |at| self.by_path[at].1)
+    }
+
+    fn position(&self, path: &str) -> Result<usize, usize> {
+        self.by_path.binary_search_by(|(known, _)| (**known).cmp(path))
     }
 
     /// The method of an id.

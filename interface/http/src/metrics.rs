@@ -13,15 +13,8 @@ use http::{Method, StatusCode};
 
 use crate::router::Slashes;
 
-/// The media type of the Prometheus text format.
-const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// The media type of OpenMetrics.
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-
-/// Every metric there is, in the Prometheus text format 0.0.4.
-pub type Scrape = Arc<dyn Fn() -> String + Send + Sync>;
+/// Every metric there is, for whoever sends this `Accept` header: the media type, and the text.
+pub type Scrape = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 
 /// Is told about every request. Must not block.
 pub trait HttpMetrics: Send + Sync {
@@ -50,37 +43,8 @@ pub(crate) fn routes(scrape: Scrape) -> Router {
 
 async fn text(State(scrape): State<Scrape>, headers: HeaderMap) -> Response {
     let wanted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if wanted.contains("application/openmetrics-text") {
-        return ([(CONTENT_TYPE, OPEN_METRICS)], open_metrics(&scrape())).into_response();
-    }
-    ([(CONTENT_TYPE, TEXT_FORMAT)], scrape()).into_response()
-}
-
-/// The same in OpenMetrics 1.0: a counter is called without `_total` where it is described, bounds of buckets are written
-/// as decimals, no line is empty, and the end is marked.
-fn open_metrics(text: &str) -> String {
-    let mut open = String::with_capacity(text.len() + 16);
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        let described = line.strip_prefix("# ").and_then(|line| {
-            let (keyword, rest) = line.split_once(' ')?;
-            let (name, rest) = rest.split_once(' ')?;
-            Some((keyword, name.strip_suffix("_total").unwrap_or(name), rest))
-        });
-        match (described, line.split_once("le=\"")) {
-            (Some((keyword, name, rest)), _) => {
-                open.extend(["# ", keyword, " ", name, " ", rest]);
-            }
-            (None, Some((before, after))) => {
-                let bound = after.split('"').next().unwrap_or_default();
-                let decimal = if bound.bytes().all(|byte| byte.is_ascii_digit()) { ".0" } else { "" };
-                open.extend([before, "le=\"", bound, decimal, after.strip_prefix(bound).unwrap_or_default()]);
-            }
-            (None, None) => open.push_str(line),
-        }
-        open.push('\n');
-    }
-    open.push_str("# EOF\n");
-    open
+    let (media_type, text) = scrape(wanted);
+    ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
 }
 
 /// Measures a request, one that its caller abandons included.
@@ -137,20 +101,4 @@ fn method(method: &Method) -> &'static str {
 /// Whether a status counts as an error in `api_errors_total`.
 pub fn is_error(status: u16) -> bool {
     status >= StatusCode::BAD_REQUEST.as_u16()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn open_metrics_differ_in_names_bounds_and_their_end() {
-        let text = "# HELP calls_total calls made\n# TYPE calls_total counter\ncalls_total{le=\"x\"} 1\n\n\
-            # TYPE seconds histogram\nseconds_bucket{le=\"5\"} 1\nseconds_bucket{le=\"0.5\"} 1\n\
-            seconds_bucket{le=\"+Inf\"} 1\n\n";
-        let open = "# HELP calls calls made\n# TYPE calls counter\ncalls_total{le=\"x\"} 1\n\
-            # TYPE seconds histogram\nseconds_bucket{le=\"5.0\"} 1\nseconds_bucket{le=\"0.5\"} 1\n\
-            seconds_bucket{le=\"+Inf\"} 1\n# EOF\n";
-        assert_eq!(open_metrics(text), open);
-    }
 }

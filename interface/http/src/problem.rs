@@ -73,6 +73,15 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "tokens cannot be verified at present")
     }
 
+    /// Too many tokens that came from there were not valid.
+    pub fn too_many_failures() -> Self {
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "RATE_LIMITED",
+            "too many requests without a valid bearer token",
+        )
+    }
+
     /// A defect of ours.
     pub(crate) fn defect() -> Self {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")

@@ -85,7 +85,7 @@ pub(crate) fn platform() -> (Platform, Arc<Remembering>) {
     let ready: Arc<dyn Readiness> = Arc::new(|| true);
     let platform = Platform {
         health: Health::new("execution-ticket-service", "1.0.0", [("sqlite".to_owned(), ready)]),
-        scrape: Arc::new(|| "# TYPE up gauge\nup 1\n".to_owned()),
+        scrape: Arc::new(|accept| ("text/plain; version=0.0.4", format!("up 1 # {accept}\n"))),
         metrics: Arc::clone(&metrics) as Arc<dyn HttpMetrics>,
         ids: Arc::new(Counting::default()),
     };

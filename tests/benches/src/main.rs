@@ -18,6 +18,10 @@ mod writes;
 
 use report::Report;
 
+/// That of the binary, so that the reference has no worse one, and a caller's own heap is not what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (wanted, call) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());

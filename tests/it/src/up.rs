@@ -150,6 +150,16 @@ impl Up {
         text
     }
 
+    /// What either port shows who asks for OpenMetrics.
+    pub fn open_metrics(&self) -> [String; 2] {
+        [self.metrics, self.http].map(|port| {
+            let accept = "accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2\r\n";
+            let (status, text) = ask(port, "GET /metrics", accept, "").expect("an answer");
+            assert_eq!(status, 200);
+            text
+        })
+    }
+
     /// Asks it to end, and waits for it.
     pub fn end(self) -> Finished {
         self.running.terminate();

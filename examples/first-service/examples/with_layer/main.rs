@@ -1,25 +1,32 @@
 //! The first service, with a layer of its own around its servicer.
 
+use std::error::Error;
+use std::process::ExitCode;
+
 use first_service::proto::{DESCRIPTOR, my_service_server::MyServiceServer};
 use first_service::servicer::Servicer;
-use hive_grpc_kit::drain::Shutdown;
+use hive_grpc_kit::access_log::AccessLog;
 use hive_grpc_kit::server::builder::ServerBuilder;
-use hive_grpc_kit::server::config::{Config, Environment};
 use hive_grpc_kit::server::layered::layered;
 use hive_grpc_kit::servicer;
+use hive_grpc_kit::settings::{self, Settings};
 
 mod per_caller;
 
 use per_caller::PerCallerLayer;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let servicer = servicer!(MyServiceServer, Servicer::new([("123", "a resource")]));
-    let server = ServerBuilder::new(Config::default(), Environment::Development)
+fn main() -> ExitCode {
+    settings::exit_code(run())
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::load()?;
+    let servicer = Servicer::new([("123", "a resource")]);
+    let servicer = servicer!(MyServiceServer, servicer, &settings.server);
+    ServerBuilder::new(settings.server, settings.environment)
         .register(layered(&PerCallerLayer::new(20), servicer), DESCRIPTOR)
-        .build()?;
-    let shutdown = Shutdown::new();
-    tokio::spawn(shutdown.clone().advance_on_signals());
-    server.bind_and_serve(&shutdown).await?;
+        .access_log(AccessLog::to(std::io::stdout())?)
+        .build()?
+        .run()?;
     Ok(())
 }

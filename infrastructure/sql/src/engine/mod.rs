@@ -1,6 +1,7 @@
 //! The database engines: how each is opened, and what the writer must know of it.
 
 pub(crate) mod horizon;
+pub(crate) mod near;
 pub(crate) mod postgres;
 pub(crate) mod pruning;
 pub(crate) mod reader;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Ticket, TicketChange, TicketContent, TicketSnapshot};
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle as Lifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 
 /// A version of a ticket, and the number of its row.
 #[derive(Debug, Clone)]
@@ -38,7 +39,20 @@ pub(super) struct HotTickets(Cache<TicketId, Hot>);
 
 impl HotTickets {
     pub(super) fn new(capacity: usize) -> Self {
-        HotTickets(Cache::new(capacity.max(1)))
+        let capacity = capacity.max(1);
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(capacity)
+            .weight_capacity(capacity as u64)
+            // Half for what came last: who reads a page or a plan often reads it again.
+            .hot_allocation(0.5)
+            .build();
+        let Ok(options) = options else { return HotTickets(Cache::new(capacity)) };
+        HotTickets(Cache::with_options(
+            options,
+            UnitWeighter,
+            DefaultHashBuilder::default(),
+            Lifecycle::default(),
+        ))
     }
 
     /// The ticket, probably in its newest version, and the number of its row.

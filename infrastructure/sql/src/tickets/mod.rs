@@ -5,8 +5,10 @@ mod by_id;
 mod entity;
 mod follower;
 mod hot_tickets;
+mod list;
 mod log;
 mod mapping;
+mod near_tickets;
 mod operation;
 mod payload;
 mod postgres;
@@ -27,14 +29,15 @@ use hive_migration::tickets::Schema;
 use tokio::task::JoinHandle;
 
 use crate::database::{Config, Place};
+use crate::engine::near::Near;
 use crate::engine::pruning::{Pruning, keep_pruning};
 use crate::engine::reader::Reader;
 use crate::engine::{self, postgres::Pools};
 use crate::writer::Writer;
-use by_id::ById;
 use follower::Follower;
 use hot_tickets::HotTickets;
 use log::SqlTicketLog;
+use near_tickets::NearTickets;
 use operation::{Answer, Insert, Operation, Update};
 use repository::SqlTicketRepository;
 use stored::Stored;
@@ -76,7 +79,8 @@ struct Shared {
     log: Log,
     /// What lies before the end of the log.
     stored: Stored,
-    by_id: ById,
+    /// SQLite only: reads without another thread.
+    near: Option<NearTickets>,
 }
 
 /// Tickets of one create that are worth another connection.
@@ -136,6 +140,7 @@ impl TicketDatabase {
         let shared = match &config.place {
             Place::File(path) => {
                 let (writer, reader) = engine::sqlite::open::<Schema>(WHAT, path, config).await?;
+                let near = NearTickets::new(Near::new(WHAT, path, config), Arc::clone(&hot));
                 let stored = Stored::new(reader.clone(), Arc::clone(&hot));
                 let tail = Arc::new(Tail::new(stored.newest().await?, config.log_tail.max(1)));
                 let store = sqlite_store::Store::new(Arc::clone(&hot), Arc::clone(&tail));
@@ -148,7 +153,7 @@ impl TicketDatabase {
                     totals,
                     log: Log::Tail(tail),
                     stored,
-                    by_id: ById::new(),
+                    near: Some(near),
                 }
             }
             Place::Postgres(server) => {
@@ -174,7 +179,7 @@ impl TicketDatabase {
                     totals,
                     log: Log::Followed(follower),
                     stored,
-                    by_id: ById::new(),
+                    near: None,
                 }
             }
         };
@@ -217,6 +222,9 @@ impl TicketDatabase {
         if let Log::Followed(follower) = &self.shared.log {
             follower.stop().await?;
             self.shared.stored.close().await?;
+        }
+        if let Some(near) = &self.shared.near {
+            near.close();
         }
         self.shared.reader.close().await
     }

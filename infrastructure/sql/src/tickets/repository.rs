@@ -5,22 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hive_application::error::{Error, ErrorKind};
-use hive_application::tickets::{
-    Change, Creation, HistoryEntry, TicketCursor, TicketFilter, TicketPage, TicketQuery, TicketRepository,
-};
+use hive_application::tickets::{Change, Creation, HistoryEntry, TicketPage, TicketQuery, TicketRepository};
 use hive_domain::ids::TicketId;
 use hive_domain::tickets::{Applied, Ticket};
-use hive_domain::time::Timestamp;
-use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
-use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Select,
-};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::{history, ticket};
-use super::mapping;
+use super::list::{self, Found};
 use super::operation::{Answer, Insert, Operation, Update};
-use super::{Log, Shared};
+use super::{Log, Shared, by_id, mapping};
 use crate::failure;
 
 /// Decisions asked for before giving up on a ticket that others change all the time. In every round somebody wins.
@@ -45,20 +38,21 @@ impl SqlTicketRepository {
         SqlTicketRepository { shared }
     }
 
-    async fn row(&self, id: &TicketId) -> Result<Option<ticket::Model>, Error> {
-        let reader = &self.shared.reader;
-        let database = reader.database();
-        reader.answer("ticket by id", self.shared.by_id.find(&database, id.as_str())).await
+    /// The ticket and the number of its row, read now.
+    async fn read(&self, id: &TicketId) -> Result<Option<(Ticket, i64)>, Error> {
+        let found = match &self.shared.near {
+            Some(near) => near.find(id)?,
+            None => {
+                let reader = &self.shared.reader;
+                let row = reader.answer("ticket by id", by_id::find(&reader.database(), id.as_str())).await?;
+                row.map(|row| (row.id, Found::Row(Box::new(row))))
+            }
+        };
+        found.map(|(number, found)| Ok((found.ticket(number, &self.shared.hot)?, number))).transpose()
     }
 
-    /// The ticket, if it is held in memory and is the newest there is. What this process committed is, when it alone
-    /// writes; else the database is asked for the version.
+    /// The ticket, if it is held in memory and is the newest there is: the database is asked for the version.
     async fn known(&self, id: &TicketId) -> Result<Option<Ticket>, Error> {
-        if matches!(self.shared.log, Log::Tail(_))
-            && let Some(ticket) = self.shared.hot.written(id)
-        {
-            return Ok(Some(ticket));
-        }
         let Some((ticket, _)) = self.shared.hot.get(id) else { return Ok(None) };
         let stored = ticket::Entity::find()
             .select_only()
@@ -84,124 +78,6 @@ impl SqlTicketRepository {
         }
         Ok(found)
     }
-
-    /// The page, when every ticket on it is held in memory in the very version that the database has: then three columns
-    /// of each row are enough.
-    async fn known_page(&self, query: &TicketQuery) -> Result<Option<TicketPage>, Error> {
-        let matches = condition(&query.filter);
-        let total = Total::of(&self.shared, &query.filter);
-        let rows = page_of(query, matches)
-            .select_only()
-            .columns([ticket::Column::Id, ticket::Column::TicketId, ticket::Column::Version])
-            .expr(total.term)
-            .into_tuple();
-        let reader = &self.shared.reader;
-        let rows: Vec<(i64, String, i64, i64)> =
-            reader.answer("page of known tickets", rows.all(&reader.database())).await?;
-        let Some(count) = rows.first().map(|row| row.3) else {
-            let total = self.count(&query.filter).await?;
-            return Ok(Some(TicketPage { tickets: Vec::new(), total, next: None }));
-        };
-        if total.counted {
-            self.shared.totals.learn(&query.filter, count);
-        }
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let held = |(_, id, version, _): &(i64, String, i64, i64)| {
-            self.shared.hot.at(&TicketId::parse(id).ok()?, version.cast_unsigned())
-        };
-        let Some(tickets) = rows.iter().take(limit).map(held).collect::<Option<Vec<_>>>() else {
-            return Ok(None);
-        };
-        let last = tickets.last().zip(rows.get(limit.wrapping_sub(1))).filter(|_| rows.len() > limit);
-        let next = last.map(|(ticket, row)| TicketCursor {
-            created_at: ticket.content().created_at,
-            number: row.0.cast_unsigned(),
-        });
-        Ok(Some(TicketPage { tickets, total: count.cast_unsigned(), next }))
-    }
-
-    /// The page and the total in one statement, so that they speak of the same moment.
-    async fn page(&self, query: &TicketQuery) -> Result<(Vec<ticket::Model>, u64), Error> {
-        let total = Total::of(&self.shared, &query.filter);
-        let rows = page_of(query, condition(&query.filter)).expr_as(total.term, "total");
-        let reader = &self.shared.reader;
-        let rows =
-            reader.answer("page of tickets", rows.into_model::<Counted>().all(&reader.database())).await?;
-        let Some(count) = rows.first().map(|row| row.total) else {
-            return Ok((Vec::new(), self.count(&query.filter).await?));
-        };
-        if total.counted {
-            self.shared.totals.learn(&query.filter, count);
-        }
-        Ok((rows.into_iter().map(|row| row.ticket).collect(), count.cast_unsigned()))
-    }
-
-    /// The total where no row of a page carries it.
-    async fn count(&self, filter: &TicketFilter) -> Result<u64, Error> {
-        if let Some(total) = self.shared.totals.get(filter) {
-            return Ok(total.cast_unsigned());
-        }
-        let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
-        let count = count.filter(condition(filter)).into_tuple::<i64>();
-        let reader = &self.shared.reader;
-        let count =
-            reader.answer("count of tickets", count.one(&reader.database())).await?.unwrap_or_default();
-        self.shared.totals.learn(filter, count);
-        Ok(count.cast_unsigned())
-    }
-}
-
-/// A row of a page, and how many match.
-#[derive(FromQueryResult)]
-struct Counted {
-    #[sea_orm(nested)]
-    ticket: ticket::Model,
-    total: i64,
-}
-
-/// How many tickets match, as a term.
-struct Total {
-    term: SimpleExpr,
-    /// Whether the statement counts them.
-    counted: bool,
-}
-
-impl Total {
-    fn of(shared: &Shared, filter: &TicketFilter) -> Self {
-        if let Some(total) = shared.totals.get(filter) {
-            return Total { term: Expr::val(total), counted: false };
-        }
-        let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
-        let count = count.filter(condition(filter)).into_query();
-        Total { term: Expr::SubQuery(None, Box::new(count.into())), counted: true }
-    }
-}
-
-/// The rows of a page, and one more, which tells whether a page follows.
-fn page_of(query: &TicketQuery, matches: Condition) -> Select<ticket::Entity> {
-    ticket::Entity::find()
-        .filter(matches.add_option(query.after.map(behind)))
-        .order_by_desc(ticket::Column::CreatedAt)
-        .order_by_desc(ticket::Column::Id)
-        .offset(query.offset)
-        .limit(query.limit.saturating_add(1))
-}
-
-/// What the list shows after `cursor`: compared as a pair, which an index leads to.
-fn behind(cursor: TicketCursor) -> SimpleExpr {
-    let pair = Expr::tuple([Expr::col(ticket::Column::CreatedAt), Expr::col(ticket::Column::Id)]);
-    let number = i64::try_from(cursor.number).unwrap_or(i64::MAX);
-    pair.lt(Expr::tuple([Expr::val(cursor.created_at.millis()), Expr::val(number)]))
-}
-
-fn condition(filter: &TicketFilter) -> Condition {
-    let plan = filter.plan_id.as_ref().map(|id| ticket::Column::PlanId.eq(id.as_str()));
-    let intent = filter.intent_id.as_ref().map(|id| ticket::Column::IntentId.eq(id.as_str()));
-    let status = filter.status.map(|status| ticket::Column::Status.eq(status.as_str()));
-    let priority = filter.priority.map(|priority| ticket::Column::Priority.eq(priority.as_str()));
-    let worker = filter.assigned_worker.as_ref().map(|id| ticket::Column::AssignedWorker.eq(id.as_str()));
-    let all = [plan, intent, status, priority, worker];
-    all.into_iter().flatten().fold(Condition::all(), Condition::add)
 }
 
 #[async_trait]
@@ -232,36 +108,19 @@ impl TicketRepository for SqlTicketRepository {
     }
 
     async fn find(&self, id: &TicketId) -> Result<Option<Ticket>, Error> {
-        if let Some(ticket) = self.known(id).await? {
+        // What this process committed is the newest, when it alone writes.
+        if matches!(self.shared.log, Log::Tail(_)) {
+            if let Some(ticket) = self.shared.hot.written(id) {
+                return Ok(Some(ticket));
+            }
+        } else if let Some(ticket) = self.known(id).await? {
             return Ok(Some(ticket));
         }
-        let Some(row) = self.row(id).await? else { return Ok(None) };
-        let number = row.id;
-        let ticket = mapping::ticket(row)?;
-        self.shared.hot.learn(number, &ticket);
-        Ok(Some(ticket))
+        Ok(self.read(id).await?.map(|(ticket, _)| ticket))
     }
 
     async fn list(&self, query: &TicketQuery) -> Result<TicketPage, Error> {
-        if let Some(page) = self.known_page(query).await? {
-            return Ok(page);
-        }
-        let (mut rows, total) = self.page(query).await?;
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|row| TicketCursor {
-            created_at: Timestamp::from_millis(row.created_at),
-            number: row.id.cast_unsigned(),
-        });
-        let mut tickets = Vec::with_capacity(rows.len());
-        for row in rows {
-            let number = row.id;
-            let ticket = mapping::ticket(row)?;
-            self.shared.hot.learn(number, &ticket);
-            tickets.push(ticket);
-        }
-        Ok(TicketPage { tickets, total, next })
+        list::page(&self.shared, query).await
     }
 
     async fn update(&self, id: &TicketId, change: &mut Change<'_>) -> Result<(Ticket, Applied), Error> {
@@ -272,11 +131,7 @@ impl TicketRepository for SqlTicketRepository {
             let just_read = hot.is_none();
             let (mut ticket, number) = match hot.take() {
                 Some(known) => known,
-                None => {
-                    let row = self.row(id).await?.ok_or_else(|| Error::not_found("Ticket", id))?;
-                    let number = row.id;
-                    (mapping::ticket(row)?, number)
-                }
+                None => self.read(id).await?.ok_or_else(|| Error::not_found("Ticket", id))?,
             };
             match change(&mut ticket) {
                 Ok(Applied::Applied) => {}

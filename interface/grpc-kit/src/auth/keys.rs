@@ -39,6 +39,9 @@ pub(super) struct Key {
 /// Of a shared secret: the output of the weakest hash it keys (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
+/// Keys that a token which does not say which one signed it is tried with: each costs a signature. A key set has a few.
+const MAX_TRIED: usize = 8;
+
 const SHARED_SECRET: &[Algorithm] = &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
 const RSA: &[Algorithm] = &[
     Algorithm::RS256,
@@ -111,15 +114,13 @@ impl Keys {
         self.0.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// The keys that may have signed a token with this header: those of its `kid`, or without one, all of its algorithm.
+    /// The keys that may have signed a token with this header, the likeliest first: those of its `kid`, then those
+    /// without an id; for a token without a `kid`, all of its algorithm. No more than [`MAX_TRIED`].
     pub(super) fn candidates(&self, header: &Header) -> impl Iterator<Item = &Key> {
-        self.0.iter().filter(move |key| {
-            let same_id = match (&header.kid, &key.id) {
-                (Some(wanted), Some(id)) => wanted == id,
-                _ => true,
-            };
-            same_id && key.algorithms.contains(&header.alg)
-        })
+        let wanted = header.kid.as_deref();
+        let named = self.0.iter().filter(move |key| wanted.is_some() && key.id.as_deref() == wanted);
+        let unnamed = self.0.iter().filter(move |key| wanted.is_none() || key.id.is_none());
+        named.chain(unnamed).filter(|key| key.algorithms.contains(&header.alg)).take(MAX_TRIED)
     }
 }
 
@@ -191,6 +192,19 @@ mod tests {
         assert_eq!(keys.candidates(&header).count(), 1);
         header.kid = Some("b".to_owned());
         assert_eq!(keys.candidates(&header).count(), 0);
+    }
+
+    #[test]
+    fn a_token_that_names_no_key_is_tried_with_a_few() {
+        let key = |id: usize| format!(r#"{{"kty":"oct","kid":"{id}","k":"{SECRET}"}}"#);
+        let many: Vec<String> = (0..100).map(key).collect();
+        let keys = Keys::default().with_jwks(&format!(r#"{{"keys":[{}]}}"#, many.join(","))).expect("keys");
+        let mut header = Header::new(Algorithm::HS256);
+        assert_eq!(keys.candidates(&header).count(), MAX_TRIED);
+        header.kid = Some("99".to_owned());
+        let keys = (0..100).fold(keys, |keys, _| keys.with_secret(b"a secret without an id"));
+        let found: Vec<Option<&str>> = keys.candidates(&header).map(|key| key.id.as_deref()).collect();
+        assert_eq!((found[0], found.len()), (Some("99"), MAX_TRIED));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -21,6 +21,7 @@ use super::{
     fetch::{Document, DocumentError},
     verifier::Held,
 };
+use crate::origin::Origin;
 
 /// Between the end of a fetch and the next one that a token asks for.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -31,12 +32,51 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Calls that wait for the keys at once. Nobody has been identified yet, so they must not fill the server.
 const WAITING: usize = 16;
 
+/// Of these, those that come from one place: whoever makes keys up does not keep all others from waiting.
+const WAITING_FROM_ONE: usize = 4;
+
 /// A key set somewhere else.
 #[derive(Debug)]
 pub(super) struct Remote {
     source: Arc<Source>,
     refresh: Duration,
-    waiting: Semaphore,
+    waiting: Waiting,
+}
+
+/// Where the calls come from that wait.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<Vec<Option<Origin>>>);
+
+/// A place among those that wait; given back on drop.
+struct Place<'a> {
+    waiting: &'a Waiting,
+    from: Option<Origin>,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Origin>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place, unless too many wait, or too many from there. Callers in memory come from nowhere, and are trusted.
+    fn place(&self, from: Option<Origin>) -> Option<Place<'_>> {
+        let mut waiting = self.lock();
+        let from_there = waiting.iter().filter(|other| from.is_some() && **other == from).count();
+        let free = waiting.len() < WAITING && from_there < WAITING_FROM_ONE;
+        free.then(|| {
+            waiting.push(from);
+            Place { waiting: self, from }
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.lock();
+        if let Some(place) = waiting.iter().position(|from| *from == self.from) {
+            waiting.swap_remove(place);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -114,7 +154,7 @@ impl Remote {
             fetched: AtomicBool::new(false),
             ended: watch::Sender::new(0),
         };
-        Ok(Self { source: Arc::new(source), refresh, waiting: Semaphore::new(WAITING) })
+        Ok(Self { source: Arc::new(source), refresh, waiting: Waiting::default() })
     }
 
     /// Whether the keys were there once.
@@ -134,10 +174,10 @@ impl Remote {
         let _ = ended.wait_for(|_| self.was_fetched()).await;
     }
 
-    /// The keys for a token that names one that is not there: fetched, unless that was done just now. Returns when
-    /// they are there, or it takes too long, or too many wait already.
-    pub(super) async fn asked(&self) {
-        if let Ok(_place) = self.waiting.try_acquire()
+    /// The keys for a token from there that names one that is not here: fetched, unless that was done just now. Returns
+    /// when they are here, or it takes too long, or too many wait already.
+    pub(super) async fn asked(&self, from: Option<Origin>) {
+        if let Some(_place) = self.waiting.place(from)
             && let Some(mut ended) = self.begin(|state| state.ended)
         {
             let _ = timeout(PATIENCE, ended.changed()).await;
@@ -220,11 +260,11 @@ mod tests {
         for (set, id) in [(key_set(&["a"]), "a"), (key_set(&["b"]), "b"), ("{}".to_owned(), "b")] {
             answers.send(set).await.expect("a publisher");
             while remote.source.lock().ended.is_none() {
-                remote.asked().await;
+                remote.asked(None).await;
             }
             came.recv().await.expect("asked");
             assert!(remote.was_fetched() && remote.source.held.has_id(id), "{id}");
-            remote.asked().await;
+            remote.asked(None).await;
             assert!(came.try_recv().is_err(), "too soon");
             forget(&remote);
         }
@@ -234,7 +274,7 @@ mod tests {
     async fn who_goes_away_while_the_keys_are_fetched_keeps_nobody_from_them() {
         let (url, mut came, answers) = publisher().await;
         let remote = remote(&url);
-        let first = remote.asked();
+        let first = remote.asked(None);
         tokio::select! {
             () = first => unreachable!("nothing was answered"),
             _ = came.recv() => {}
@@ -249,16 +289,34 @@ mod tests {
         let (url, _came, _answers) = publisher().await;
         let remote = Arc::new(remote(&url));
         let mut waiting = tokio::task::JoinSet::new();
-        for _ in 0..WAITING {
+        for place in 0..WAITING {
             let remote = Arc::clone(&remote);
-            waiting.spawn(async move { remote.asked().await });
+            let from = Some(Origin::V4(place as u32));
+            waiting.spawn(async move { remote.asked(from).await });
         }
-        while remote.waiting.available_permits() > 0 {
+        while remote.waiting.lock().len() < WAITING {
             tokio::task::yield_now().await;
         }
         // One too many: it does not wait at all.
-        assert!(futures_util::FutureExt::now_or_never(remote.asked()).is_some());
+        assert!(futures_util::FutureExt::now_or_never(remote.asked(None)).is_some());
         while waiting.join_next().await.is_some() {}
         assert!(remote.is_fetching(), "the fetch goes on without them");
+        assert!(remote.waiting.lock().is_empty(), "the places are free again");
+    }
+
+    #[test]
+    fn one_place_has_a_share_of_those_that_wait() {
+        let waiting = Waiting::default();
+        let (here, there) = (Some(Origin::V4(1)), Some(Origin::V4(2)));
+        let mut places: Vec<_> = (0..WAITING).map_while(|_| waiting.place(here)).collect();
+        assert_eq!(places.len(), WAITING_FROM_ONE);
+        places.push(waiting.place(there).expect("somebody else"));
+        places.remove(0);
+        places.push(waiting.place(here).expect("one is free again"));
+        assert!(waiting.place(here).is_none());
+        places.extend((0..WAITING).map_while(|_| waiting.place(None)));
+        assert_eq!(places.len(), WAITING);
+        drop(places);
+        assert!(waiting.lock().is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! Verifies tokens, and remembers the ones it verified: a signature costs more than the rest of the stack.
 
 use std::{
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
@@ -13,7 +14,8 @@ use jsonwebtoken::{Validation, decode, decode_header};
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::{Keys, Principal, fetch::DocumentError, remote::Remote};
+use super::{Keys, Principal, failures::Failures, fetch::DocumentError, remote::Remote};
+use crate::origin::Origin;
 
 /// Verified tokens remembered at most.
 const CACHED_TOKENS: usize = 10_000;
@@ -46,6 +48,12 @@ pub enum Unverified {
     /// The remote keys are not there, so nothing can be said.
     #[error("tokens cannot be verified at present")]
     NoKeys,
+    /// Too many tokens from there were not valid, so it was not looked at.
+    #[error("too many tokens were not valid")]
+    TooManyFailures {
+        /// Until one is looked at again.
+        wait: Duration,
+    },
 }
 
 /// What became of a token.
@@ -59,6 +67,8 @@ pub(crate) enum Found {
     UnknownKey,
     /// The remote keys were never there or are on their way, so nothing can be said.
     NoKeysYet,
+    /// Too many from its place were not valid; the next is looked at after this.
+    TooManyFailures(Duration),
 }
 
 /// Verifies JSON Web Tokens (RFC 7519). A token must have `exp`, and `sub` or `client_id`; `nbf`
@@ -68,6 +78,7 @@ pub struct Verifier {
     held: Arc<Held>,
     remote: Option<Remote>,
     expected: Expectations,
+    failures: Option<Failures>,
 }
 
 /// The keys, and what was verified with them.
@@ -103,7 +114,15 @@ impl Held {
 impl Verifier {
     /// A verifier with these keys.
     pub fn new(keys: Keys, expected: Expectations) -> Self {
-        Self { held: Arc::new(Held::new(keys)), remote: None, expected }
+        Self { held: Arc::new(Held::new(keys)), remote: None, expected, failures: None }
+    }
+
+    /// Looks at no further token from a place when this many in a minute were not valid: an IPv4 address, or a /64 of
+    /// IPv6 addresses. What was verified before still counts. 0 for no limit, as without this.
+    #[must_use]
+    pub fn with_failures_per_minute(mut self, failures: u32) -> Self {
+        self.failures = Failures::new(failures);
+        self
     }
 
     /// Adds the keys of the key set at this URL. They are fetched while [`Verifier::keep_up_to_date`] runs, which the
@@ -133,10 +152,17 @@ impl Verifier {
         self.remote.as_ref().map(Remote::first)
     }
 
-    /// Fetches remote keys, unless that was done just now; waits for them, but not long.
-    pub(crate) async fn refetch(&self) {
+    /// Fetches remote keys for a token from there, unless that was done just now; waits for them, but not long.
+    pub(crate) async fn refetch(&self, from: Option<Origin>) {
         if let Some(remote) = &self.remote {
-            remote.asked().await;
+            remote.asked(from).await;
+        }
+    }
+
+    /// A token from there is refused as not valid.
+    pub(crate) fn failed(&self, from: Option<Origin>) {
+        if let (Some(failures), Some(origin)) = (&self.failures, from) {
+            failures.count(origin);
         }
     }
 
@@ -160,40 +186,52 @@ impl Verifier {
         now <= principal.expires().saturating_add(self.expected.leeway_seconds)
     }
 
-    /// Who the token speaks for.
+    /// Who the token speaks for, wherever it comes from.
     ///
     /// # Errors
     /// [`Rejected`] for every reason there is.
     pub fn verify(&self, token: &str) -> Result<Principal, Rejected> {
-        match self.find(token) {
-            Found::Valid(principal) => Ok(principal),
-            Found::Invalid | Found::UnknownKey | Found::NoKeysYet => Err(Rejected),
-        }
+        self.remembered(token, now()).map_or_else(|| self.verify_anew(token), Ok)
     }
 
-    /// As [`Verifier::verify`]; the remote keys are fetched first when the token names one that is not there.
+    /// As [`Verifier::verify`], for a token that comes from this address, if it comes from any; the remote keys are
+    /// fetched first when it names one that is not there.
     ///
     /// # Errors
     /// [`Unverified::NoKeys`] while the remote keys were never there, or take too long to come again;
+    /// [`Unverified::TooManyFailures`] when more tokens from there were not valid than may be;
     /// [`Unverified::Rejected`] for every other reason.
-    pub async fn verify_fetching(&self, token: &str) -> Result<Principal, Unverified> {
-        let found = match self.find(token) {
+    pub async fn verify_fetching(&self, token: &str, from: Option<IpAddr>) -> Result<Principal, Unverified> {
+        let from = from.map(Origin::from);
+        let found = match self.find(token, from) {
             Found::UnknownKey | Found::NoKeysYet => {
-                self.refetch().await;
-                self.find(token)
+                self.refetch(from).await;
+                self.find(token, from)
             }
             found => found,
         };
         match found {
             Found::Valid(principal) => Ok(principal),
             Found::NoKeysYet => Err(Unverified::NoKeys),
-            Found::Invalid | Found::UnknownKey => Err(Rejected.into()),
+            Found::TooManyFailures(wait) => Err(Unverified::TooManyFailures { wait }),
+            Found::Invalid | Found::UnknownKey => {
+                self.failed(from);
+                Err(Rejected.into())
+            }
         }
     }
 
-    /// As [`Verifier::verify`], but tells when [`Verifier::refetch`] could change the answer.
-    pub(crate) fn find(&self, token: &str) -> Found {
-        match self.verify_at(token, now()) {
+    /// As [`Verifier::verify`], but tells when [`Verifier::refetch`] could change the answer, and looks at no token from
+    /// where too many [failed](Self::failed), unless it was verified before.
+    pub(crate) fn find(&self, token: &str, from: Option<Origin>) -> Found {
+        if let Some(principal) = self.remembered(token, now()) {
+            return Found::Valid(principal);
+        }
+        let wait = self.failures.as_ref().zip(from).and_then(|(failures, origin)| failures.wait(origin));
+        if let Some(wait) = wait {
+            return Found::TooManyFailures(wait);
+        }
+        match self.verify_anew(token) {
             Ok(principal) => Found::Valid(principal),
             Err(Rejected) => match &self.remote {
                 Some(remote) if !remote.was_fetched() => Found::NoKeysYet,
@@ -215,17 +253,19 @@ impl Verifier {
         id.is_some_and(|id| !self.held.has_id(&id))
     }
 
-    fn verify_at(&self, token: &str, now: u64) -> Result<Principal, Rejected> {
+    /// Who a token speaks for that was verified before.
+    fn remembered(&self, token: &str, now: u64) -> Option<Principal> {
+        let principal = self.held.verified.get(token)?;
+        let current = self.is_current(&principal, now);
+        if !current {
+            self.held.verified.remove(token);
+        }
+        current.then_some(principal)
+    }
+
+    fn verify_anew(&self, token: &str) -> Result<Principal, Rejected> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Rejected);
-        }
-        if let Some(principal) = self.held.verified.get(token) {
-            return if self.is_current(&principal, now) {
-                Ok(principal)
-            } else {
-                self.held.verified.remove(token);
-                Err(Rejected)
-            };
         }
         let header = decode_header(token).map_err(|_| Rejected)?;
         let held = self.held.keys.read().unwrap_or_else(PoisonError::into_inner);
@@ -334,8 +374,30 @@ mod tests {
         let expires = now() + 60;
         let token = hs256(&json!({"sub": "a", "exp": expires}));
         verifier.verify(&token).expect("valid");
-        verifier.verify_at(&token, expires + 10).expect("within the leeway");
-        assert!(verifier.verify_at(&token, expires + 11).is_err());
+        verifier.remembered(&token, expires + 10).expect("within the leeway");
+        assert!(verifier.remembered(&token, expires + 11).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_too_many_failures_only_tokens_verified_before_count() {
+        let verifier = verifier(Expectations::default()).with_failures_per_minute(2);
+        let valid = |subject: &str| hs256(&json!({"sub": subject, "exp": now() + 60}));
+        let (here, there) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
+        let (known, unknown) = (valid("known"), valid("unknown"));
+        verifier.verify_fetching(&known, here).await.expect("valid");
+        for _ in 0..2 {
+            let failed = verifier.verify_fetching("x.y.z", here).await.expect_err("not valid");
+            assert_eq!(failed, Rejected.into());
+        }
+        let wait = Duration::from_secs(30);
+        for token in ["x.y.z", &unknown] {
+            let refused = verifier.verify_fetching(token, here).await.expect_err("too many");
+            assert_eq!(refused, Unverified::TooManyFailures { wait });
+        }
+        verifier.verify_fetching(&known, here).await.expect("verified before");
+        verifier.verify_fetching(&unknown, there).await.expect("from elsewhere");
+        tokio::time::advance(wait).await;
+        verifier.verify_fetching(&valid("another"), here).await.expect("some time later");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     call::REQUEST_ID_HEADER,
     failure::{Failure, render},
     methods::{Method, Methods},
+    trace_context::TraceContext,
 };
 
 /// Writes the present trace into the headers of a call. The kit does not choose a tracing system: the process that
@@ -50,7 +51,12 @@ impl InjectLayer {
             headers.insert(REQUEST_ID_HEADER, call.request_id_header());
         }
         match (&self.propagate, served.and_then(|call| call.trace())) {
-            (Some(propagate), _) => propagate.inject(outgoing.method(), headers),
+            (Some(propagate), _) => {
+                propagate.inject(outgoing.method(), headers);
+                if let Some(trace) = TraceContext::from_headers(headers) {
+                    outgoing.set_trace(trace);
+                }
+            }
             (None, Some(trace)) => trace.write(headers),
             (None, None) => {}
         }
@@ -208,7 +214,7 @@ mod tests {
             http::HeaderName::from_static("traceparent"),
             HeaderValue::from_static(parent),
         )]);
-        call.set_trace(crate::trace_context::TraceContext::from_headers(&from).expect("a trace"));
+        call.set_trace(TraceContext::from_headers(&from).expect("a trace"));
         let headers = call.scope(sent(layer(None), Request::new(()))).await.expect("sent");
         assert_eq!(headers["traceparent"], parent);
         assert_eq!(headers["x-correlation-id"], "abc-1");

@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     frames::FrameReader,
     layer::metrics::{Names, ReceivedBody, Series},
-    methods::{MethodId, Methods},
+    methods::Methods,
     observe::{ObservedBody, Observer, ResponseFuture},
 };
 
@@ -123,17 +123,15 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let outgoing = Outgoing::of(&request, &self.layer.methods);
-        let method = outgoing.method_id();
-        let series = &self.layer.series[method.index()];
+        let series = &self.layer.series[outgoing.method_id().index()];
         series.started.increment(1);
         series.in_flight.increment(1.0);
         // The body that counts what is read from it: here it is read to be sent.
         let sent = series.sent.clone();
         let attempt = Attempt {
-            method,
+            outgoing,
             series: Arc::clone(&self.layer.series),
             started: Instant::now(),
-            deadline: outgoing.deadline,
             received: FrameReader::default(),
         };
         let request = request.map(|inner| ReceivedBody::new(inner, sent));
@@ -144,25 +142,22 @@ where
 /// An attempt that has begun and not ended.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    method: MethodId,
+    outgoing: Arc<Outgoing>,
     series: Arc<[Series]>,
     started: Instant,
-    deadline: Option<Instant>,
     received: FrameReader,
 }
 
 impl Observer for Attempt {
     fn sent(&mut self, chunk: &[u8]) {
-        self.received.count(chunk, &self.series[self.method.index()].received);
+        self.received.count(chunk, &self.series[self.outgoing.method_id().index()].received);
     }
 
     fn ended(&mut self, code: Code) {
         // Whoever waits for it drops it when its time is up.
-        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let late = self.outgoing.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let code = if late && code == Code::Cancelled { Code::DeadlineExceeded } else { code };
-        let series = &self.series[self.method.index()];
-        series.in_flight.decrement(1.0);
-        series.handled[code as usize].increment(1);
-        series.seconds.record(self.started.elapsed().as_secs_f64());
+        let series = &self.series[self.outgoing.method_id().index()];
+        series.end(code, self.started.elapsed(), self.outgoing.trace());
     }
 }

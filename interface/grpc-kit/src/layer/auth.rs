@@ -1,7 +1,6 @@
 //! Finds out who calls, by a bearer token, and whether they may call this method.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,53 +11,18 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
-    auth::{Found, Principal, Verifier},
+    auth::{Access, Found, Principal, Verifier},
     call::Call,
     early::Early,
     failure::{Failure, Kind},
-    methods::{Method, Methods},
+    methods::Methods,
+    origin::Origin,
     server::config::AuthMode,
 };
 
+pub use crate::auth::AccessRules;
+
 const SCHEME: &[u8] = b"bearer ";
-
-/// Who may call what, apart from the mode.
-#[derive(Clone, Debug, Default)]
-pub struct AccessRules {
-    /// Paths, or services as `package.Service/*`, that need no token.
-    pub public: Vec<String>,
-    /// By path, or `package.Service/*`: scopes a token must all have.
-    pub scopes: HashMap<String, Vec<String>>,
-}
-
-#[derive(Clone, Debug)]
-enum Access {
-    Public,
-    Scoped(Box<[String]>),
-}
-
-impl AccessRules {
-    fn access(&self, method: &Method) -> Access {
-        let service = format!("{}/*", method.service);
-        let names = |name: &str| name == &*method.path || name == service;
-        if self.public.iter().any(|name| names(name)) {
-            return Access::Public;
-        }
-        let scopes = self.scopes.iter().filter(|(name, _)| names(name)).flat_map(|(_, scopes)| scopes);
-        Access::Scoped(scopes.cloned().collect())
-    }
-
-    /// A rule that matches no method, if there is one: most likely a slip of the pen that opens or closes the wrong door.
-    pub fn unmatched<'a>(&'a self, methods: &Methods) -> Option<&'a str> {
-        let known = |name: &str| {
-            methods
-                .all()
-                .iter()
-                .any(|method| *method.path == *name || format!("{}/*", method.service) == name)
-        };
-        self.public.iter().chain(self.scopes.keys()).map(String::as_str).find(|name| !known(name))
-    }
-}
 
 /// Adds [`Auth`] to a stack.
 #[derive(Clone, Debug)]
@@ -145,20 +109,18 @@ impl Shared {
         if self.mode == AuthMode::Off {
             return Ok(call.identity().cloned());
         }
-        let Access::Scoped(scopes) = &self.access[call.method_id().index()] else { return Ok(None) };
+        let Access::Ruled(rule) = &self.access[call.method_id().index()] else { return Ok(None) };
         let principal = match headers.get(AUTHORIZATION) {
             // The certificate was verified when the client connected, and speaks where no token does.
             None => match call.identity() {
                 None if self.mode == AuthMode::Required => return Err(unauthenticated().into()),
                 identity => identity.cloned(),
             },
-            Some(header) => Some(self.verify(header.as_bytes(), refetched, last)?),
+            Some(header) => Some(self.verify(header.as_bytes(), call, refetched, last)?),
         };
-        let granted = |scope: &String| principal.as_ref().is_some_and(|principal| principal.has_scope(scope));
-        if scopes.iter().all(granted) {
-            return Ok(principal);
-        }
-        match principal {
+        match &principal {
+            Some(known) if rule.admits(known) => Ok(principal),
+            None if rule.admits_anybody() => Ok(None),
             Some(_) => Err(Failure::new(Kind::PermissionDenied, "permission denied").untouched().into()),
             None => Err(unauthenticated().into()),
         }
@@ -167,6 +129,7 @@ impl Shared {
     fn verify(
         &self,
         header: &[u8],
+        call: &Call,
         refetched: bool,
         last: &mut Option<Verified>,
     ) -> Result<Principal, Refusal> {
@@ -182,8 +145,8 @@ impl Shared {
         let (Some(verifier), Some(token)) = (&self.verifier, token) else {
             return Err(unauthenticated().into());
         };
-        let generation = verifier.generation();
-        match verifier.find(token.trim()) {
+        let (generation, from) = (verifier.generation(), origin(call));
+        match verifier.find(token.trim(), from) {
             Found::Valid(principal) => {
                 let principal = principal.apart();
                 *last = Some(Verified { header: header.into(), principal: principal.clone(), generation });
@@ -194,15 +157,26 @@ impl Shared {
                 let failure = Failure::new(Kind::Unavailable, "tokens cannot be verified at present");
                 Err(failure.untouched().into())
             }
-            Found::UnknownKey | Found::Invalid => Err(unauthenticated().into()),
+            Found::TooManyFailures(wait) => {
+                let failure = Failure::new(Kind::RateLimited, "too many calls without a valid token");
+                Err(failure.untouched().retry_after(wait).into())
+            }
+            Found::UnknownKey | Found::Invalid => {
+                verifier.failed(from);
+                Err(unauthenticated().into())
+            }
         }
     }
 
-    async fn refetch(&self) {
+    async fn refetch(&self, from: Option<Origin>) {
         if let Some(verifier) = &self.verifier {
-            verifier.refetch().await;
+            verifier.refetch(from).await;
         }
     }
+}
+
+fn origin(call: &Call) -> Option<Origin> {
+    call.peer().map(|peer| Origin::from(peer.ip()))
 }
 
 fn unauthenticated() -> Failure {
@@ -300,11 +274,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let state = match self.decide(request, false) {
             Ok(call) => State::Decided { call },
-            Err(request) => {
+            Err(mut request) => {
                 let mut this = self.clone();
+                let from = origin(&Call::enter(&mut request, &this.shared.methods));
                 State::Waiting {
                     refetched: Box::pin(async move {
-                        this.shared.refetch().await;
+                        this.shared.refetch(from).await;
                         this.decide(*request, true).ok()
                     }),
                 }
@@ -316,13 +291,14 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{collections::HashMap, convert::Infallible};
 
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
     use crate::{
         auth::{Expectations, Keys},
+        call::Connection,
         health::{DESCRIPTOR, SERVICE},
         testing::{TEST_SECRET, token},
     };
@@ -338,6 +314,16 @@ mod tests {
 
     /// The subject the servicer sees, or the refusal.
     async fn call(layer: &AuthLayer, path: &str, authorization: Option<&str>) -> Result<String, Kind> {
+        call_as(layer, path, authorization, None).await
+    }
+
+    /// As [`call`], on the connection of a certificate with this id.
+    async fn call_as(
+        layer: &AuthLayer,
+        path: &str,
+        authorization: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<String, Kind> {
         let service = service_fn(|request: Request<()>| async move {
             let subject =
                 request.extensions().get::<Principal>().map(|principal| principal.subject().to_owned());
@@ -347,7 +333,10 @@ mod tests {
         if let Some(value) = authorization {
             request = request.header("authorization", value);
         }
-        let request = request.body(()).expect("a request");
+        let mut request = request.body(()).expect("a request");
+        let identity = id.map(|id| Principal::of_certificate(id.to_owned()));
+        let connection = Connection { identity, ..Connection::new(Arc::clone(&layer.shared.methods)) };
+        request.extensions_mut().insert(Arc::new(connection));
         let result = layer.layer(service).oneshot(request).await;
         result.map(Response::into_body).map_err(|failure| failure.kind())
     }
@@ -387,6 +376,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_certificate_passes_where_the_rules_name_it() {
+        const ID: &str = "spiffe://hive/orchestrator";
+        let named = || HashMap::from([(CHECK.to_owned(), vec![ID.to_owned()])]);
+        let scopes = HashMap::from([(format!("{SERVICE}/*"), vec!["read".to_owned()])]);
+        let with = |subject: &str, scopes: &[&str]| Some(format!("Bearer {}", token(subject, scopes)));
+        let (allowed, denied) = (|who: &str| Ok(who.to_owned()), Err(Kind::PermissionDenied));
+        let both = AccessRules { scopes, identities: named(), ..AccessRules::default() };
+        let only = AccessRules { identities: named(), ..AccessRules::default() };
+        let other = Some("spiffe://hive/other");
+        for mode in [AuthMode::Required, AuthMode::Optional] {
+            let (both, only) = (layer(mode, &both), layer(mode, &only));
+            for (layer, token, id, expected) in [
+                (&both, None, Some(ID), allowed(ID)),
+                (&both, None, other, denied.clone()),
+                (&both, None, None, Err(Kind::Unauthenticated)),
+                (&both, with("a", &["read"]), None, allowed("a")),
+                // Neither speaks for the other, and a token may say what it likes.
+                (&both, with("a", &[]), Some(ID), denied.clone()),
+                (&both, with(ID, &[]), None, denied.clone()),
+                (&only, None, Some(ID), allowed(ID)),
+                (&only, None, other, denied.clone()),
+                (&only, with(ID, &["read"]), None, denied.clone()),
+                (&only, None, None, Err(Kind::Unauthenticated)),
+            ] {
+                let answer = call_as(layer, CHECK, token.as_deref(), id).await;
+                assert_eq!(answer, expected, "{mode:?} {token:?} {id:?}");
+            }
+            let elsewhere = call_as(&only, "/grpc.health.v1.Health/List", None, other).await;
+            assert_eq!(elsewhere, Ok("spiffe://hive/other".to_owned()));
+        }
+    }
+
+    #[tokio::test]
     async fn a_public_method_asks_nothing_and_an_unknown_one_does() {
         let rules = AccessRules { public: vec![CHECK.to_owned()], ..AccessRules::default() };
         let layer = layer(AuthMode::Required, &rules);
@@ -414,14 +436,5 @@ mod tests {
         }
         verifier.replace_keys(Keys::default().with_secret(b"another secret, as long as it has to be"));
         assert_eq!(call("bob").await.expect_err("of the old key").kind(), Kind::Unauthenticated);
-    }
-
-    #[test]
-    fn a_rule_for_nothing_is_found() {
-        let rules =
-            AccessRules { public: vec![CHECK.to_owned(), "/a.B/C".to_owned()], ..AccessRules::default() };
-        let mut methods = Methods::empty();
-        methods.add(SERVICE, DESCRIPTOR).expect("the health service");
-        assert_eq!(rules.unmatched(&methods), Some("/a.B/C"));
     }
 }

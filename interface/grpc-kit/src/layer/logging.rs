@@ -160,7 +160,12 @@ impl Scratch {
         line.extend_from_slice(b"Z\",\"level\":\"");
         line.extend_from_slice(level(code).as_bytes());
         line.extend_from_slice(b"\",\"event\":\"grpc_request_completed\",\"method\":");
-        json_string(line, call.path());
+        if call.is_known() {
+            // Identifiers and dots, in which there is nothing to escape.
+            json_quoted(line, call.path());
+        } else {
+            json_string(line, call.path());
+        }
         // An id with something to escape is not taken.
         line.extend_from_slice(b",\"correlation_id\":\"");
         line.extend_from_slice(call.request_id().as_bytes());
@@ -205,6 +210,10 @@ fn json_string(line: &mut Vec<u8>, text: &str) {
         let _ = serde_json::to_writer(line, text);
         return;
     }
+    json_quoted(line, text);
+}
+
+fn json_quoted(line: &mut Vec<u8>, text: &str) {
     line.push(b'"');
     line.extend_from_slice(text.as_bytes());
     line.push(b'"');

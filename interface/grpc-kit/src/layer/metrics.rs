@@ -18,10 +18,12 @@ use tower::{Layer, Service};
 
 use crate::{
     call::Call,
+    exemplars::Exemplars,
     failure::{Failure, codes},
     frames::FrameReader,
     methods::{Method, Methods},
     observe::{ObservedBody, Observer, ResponseFuture},
+    trace_context::TraceContext,
 };
 
 /// Calls begun, by type, service and method.
@@ -69,6 +71,7 @@ pub(crate) struct Series {
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
     pub(crate) in_flight: Gauge,
+    exemplars: Arc<Exemplars>,
 }
 
 impl Series {
@@ -91,6 +94,7 @@ impl Series {
             received: metrics::counter!(names.received, labels.clone()),
             sent: metrics::counter!(names.sent, labels.clone()),
             in_flight: metrics::gauge!(names.in_flight, labels),
+            exemplars: Exemplars::of(names.seconds, method),
         };
         series.touch();
         series
@@ -103,11 +107,12 @@ impl Series {
         request.map(|inner| ReceivedBody::new(inner, self.received.clone()))
     }
 
-    /// Counts its end.
-    pub(crate) fn end(&self, code: Code, took: Duration) {
+    /// Counts the end of a call that is part of this trace.
+    pub(crate) fn end(&self, code: Code, took: Duration, trace: Option<&TraceContext>) {
         self.in_flight.decrement(1.0);
         self.handled[code as usize].increment(1);
         self.seconds.record(took.as_secs_f64());
+        self.exemplars.keep(trace, took);
     }
 
     fn touch(&self) {
@@ -205,7 +210,8 @@ impl Observer for Running {
     }
 
     fn ended(&mut self, code: Code) {
-        self.series[self.call.method_id().index()].end(code, self.call.took());
+        let call = &self.call;
+        self.series[call.method_id().index()].end(code, call.took(), call.trace());
     }
 }
 

@@ -112,7 +112,8 @@ impl Observer for Observed {
         let (metrics, _, logging) = &self.layer.observers;
         logging.log(&self.call, code);
         self.outcome.ended(code);
-        metrics.series(&self.call).end(code, self.call.took());
+        let call = &self.call;
+        metrics.series(call).end(code, call.took(), call.trace());
     }
 }
 

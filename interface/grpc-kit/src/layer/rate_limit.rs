@@ -1,4 +1,4 @@
-//! Bounds how often one caller calls: by principal, or by address when nobody was identified.
+//! Bounds how often one caller calls: by principal, or by address, or IPv6 /64, when nobody was identified.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -23,6 +23,7 @@ use crate::{
     early::Early,
     failure::{Failure, Kind},
     methods::Methods,
+    origin::Origin,
 };
 
 /// After so many calls, callers that have their whole allowance back are forgotten, so that the table stays as small
@@ -73,7 +74,7 @@ fn caller(call: &Call) -> u64 {
         return principal.key();
     }
     let mut hasher = DefaultHasher::new();
-    call.peer().map(|peer| peer.ip()).hash(&mut hasher);
+    call.peer().map(|peer| Origin::from(peer.ip())).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -121,7 +122,7 @@ mod tests {
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
-    use crate::auth::Principal;
+    use crate::{auth::Principal, call::Connection};
 
     fn layer(per_second: u32, burst: u32) -> RateLimitLayer {
         RateLimitLayer::new(Arc::new(Methods::empty()), NonZeroU32::new(per_second), NonZeroU32::new(burst))
@@ -130,6 +131,10 @@ mod tests {
     async fn call(layer: &RateLimitLayer, subject: &str) -> Result<Response<()>, Failure> {
         let mut request = Request::new(());
         Call::enter(&mut request, &layer.methods).set_principal(Principal::named(subject));
+        send(layer, request).await
+    }
+
+    async fn send(layer: &RateLimitLayer, request: Request<()>) -> Result<Response<()>, Failure> {
         let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
         layer.layer(service).oneshot(request).await
     }
@@ -145,6 +150,22 @@ mod tests {
         let wait = failure.retry_delay().expect("a time to wait");
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
         call(&layer, "b").await.expect("somebody else");
+    }
+
+    #[tokio::test]
+    async fn who_was_not_identified_is_counted_by_address_or_ipv6_network() {
+        let layer = layer(1, 1);
+        let from = async |peer: &str| {
+            let mut request = Request::new(());
+            let peer = Some(peer.parse().expect("an address"));
+            let connection = Connection { peer, ..Connection::new(Arc::clone(&layer.methods)) };
+            request.extensions_mut().insert(Arc::new(connection));
+            send(&layer, request).await.map(|_| ()).map_err(|failure| failure.kind())
+        };
+        let once = Err(Kind::RateLimited);
+        assert_eq!((from("192.0.2.1:1").await, from("192.0.2.1:2").await), (Ok(()), once));
+        assert_eq!((from("[2001:db8::1]:1").await, from("[2001:db8::2]:1").await), (Ok(()), once));
+        assert_eq!((from("192.0.2.2:1").await, from("[2001:db8:0:1::1]:1").await), (Ok(()), Ok(())));
     }
 
     #[tokio::test]

@@ -121,7 +121,7 @@ impl ServerBuilder {
         if self.parts.verifier.is_none() {
             self.parts.verifier = self.config.verifier(environment)?.map(Arc::new);
         }
-        self.config.check_apart_from_keys()?;
+        self.config.check_apart_from_keys(environment)?;
         let tls = ServerTls::new(&self.config.tls)?;
         let mut methods = Methods::empty();
         for (service, descriptor) in &self.services {
@@ -130,13 +130,17 @@ impl ServerBuilder {
         }
         self.check_names(&methods)?;
         let operations = self.operations(&mut methods)?.into_router();
+        let reflection = self.config.reflection_auth_mode(environment);
         let methods = Arc::new(methods);
         let metrics = MetricsLayer::new(Arc::clone(&methods));
         let services = self.servicers.into_router();
         let verifier = self.parts.verifier.clone();
+        let of_operations = (reflection, verifier.clone());
+        let operations =
+            stack::operations_stack(&self.config, of_operations, &methods, metrics.clone(), operations);
         let entry = Entry {
-            services: stack::stack(&self.config, mode, &methods, metrics.clone(), self.parts, services),
-            operations: stack::operations_stack(&self.config, &methods, metrics, operations),
+            services: stack::stack(&self.config, mode, &methods, metrics, self.parts, services),
+            operations,
             health: self.config.health_check_enabled,
             reflection: self.config.reflection_enabled,
         };

@@ -83,13 +83,19 @@ impl Config {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn check(&self, environment: Environment) -> Result<(), Error> {
-        self.check_apart_from_keys()?;
+        self.check_apart_from_keys(environment)?;
         self.verifier(environment).map(|_| ())
     }
 
-    pub(crate) fn check_apart_from_keys(&self) -> Result<(), Error> {
+    pub(crate) fn check_apart_from_keys(&self, environment: Environment) -> Result<(), Error> {
         let bounds =
             |holds: bool, key, bounds| if holds { Ok(()) } else { Err(Error::OutOfBounds { key, bounds }) };
+        bounds(
+            self.auth_mode(environment) != AuthMode::Off
+                || self.reflection_auth_mode(environment) == AuthMode::Off,
+            "GRPC__SERVER__REFLECTION_AUTH",
+            "off while AUTH__MODE is",
+        )?;
         bounds((1..=100).contains(&self.max_workers), "GRPC__SERVER__MAX_WORKERS", "1 to 100")?;
         bounds(
             (1..=10_000).contains(&self.max_concurrent_rpcs),
@@ -143,6 +149,14 @@ impl Config {
         })
     }
 
+    /// Whether reflection needs a token: the configured mode, else by the environment.
+    pub fn reflection_auth_mode(&self, environment: Environment) -> AuthMode {
+        self.reflection_auth.unwrap_or(match environment {
+            Environment::Development => AuthMode::Off,
+            Environment::Staging | Environment::Production => self.auth_mode(environment),
+        })
+    }
+
     /// The verifier by the configured keys; `None` when authentication is off.
     ///
     /// # Errors
@@ -190,7 +204,8 @@ impl Config {
             audience: stated("GRPC__SERVER__AUTH__AUDIENCE", &self.auth.audience)?,
             leeway_seconds: self.auth.leeway_seconds,
         };
-        self.with_remote(Verifier::new(keys, expected), environment).map(Some)
+        let verifier = Verifier::new(keys, expected).with_failures_per_minute(self.auth.failures_per_minute);
+        self.with_remote(verifier, environment).map(Some)
     }
 
     fn with_remote(&self, verifier: Verifier, environment: Environment) -> Result<Verifier, Error> {

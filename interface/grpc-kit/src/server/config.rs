@@ -42,6 +42,9 @@ pub struct Config {
     /// `REFLECTION_ENABLED`: whether clients may ask for the contracts.
     #[serde(deserialize_with = "switch")]
     pub reflection_enabled: bool,
+    /// `REFLECTION_AUTH`: whether they need a token for it; by default off in development, and `AUTH__MODE` elsewhere.
+    #[serde(deserialize_with = "mode")]
+    pub reflection_auth: Option<AuthMode>,
     /// `HEALTH_CHECK_ENABLED`: whether the health protocol is served.
     #[serde(deserialize_with = "switch")]
     pub health_check_enabled: bool,
@@ -82,6 +85,7 @@ impl Default for Config {
             max_workers: 10,
             max_concurrent_rpcs: 100,
             reflection_enabled: true,
+            reflection_auth: None,
             health_check_enabled: true,
             max_message_size: 4 * 1024 * 1024,
             compression: Compression::Off,
@@ -149,6 +153,10 @@ pub struct AuthConfig {
     /// `LEEWAY_SECONDS`, at most 600: how far the clocks may differ.
     #[serde(deserialize_with = "whole::<_, _, 0, 600>")]
     pub leeway_seconds: u64,
+    /// `FAILURES_PER_MINUTE`, at most 1000000: tokens from one address, or IPv6 /64, that may turn out to be invalid
+    /// before no other from there is looked at, apart from those verified before; 0 for no limit.
+    #[serde(deserialize_with = "whole::<_, _, 0, 1_000_000>")]
+    pub failures_per_minute: u32,
 }
 
 impl Default for AuthConfig {
@@ -164,6 +172,7 @@ impl Default for AuthConfig {
             issuer: None,
             audience: None,
             leeway_seconds: 0,
+            failures_per_minute: 600,
         }
     }
 }

@@ -92,6 +92,27 @@ fn the_environment_decides_mode_and_address() {
 }
 
 #[test]
+fn reflection_needs_a_token_where_calls_do_outside_development() {
+    use AuthMode::{Off, Optional, Required};
+    for (given, [development, production]) in [
+        (json!({}), [Off, Required]),
+        (json!({"auth": {"mode": "required"}}), [Off, Required]),
+        (json!({"auth": {"mode": "optional"}}), [Off, Optional]),
+        (json!({"auth": {"mode": "off"}}), [Off, Off]),
+        (json!({"auth": {"mode": "required"}, "reflection_auth": "off"}), [Off, Off]),
+        (json!({"auth": {"mode": "optional"}, "reflection_auth": "required"}), [Required, Required]),
+    ] {
+        let config = parse(given.clone()).expect("well formed");
+        let modes = [Environment::Development, Environment::Production]
+            .map(|environment| config.reflection_auth_mode(environment));
+        assert_eq!(modes, [development, production], "{given}");
+    }
+    let config = parse(json!({"reflection_auth": "required"})).expect("well formed");
+    let error = config.check(Environment::Development).expect_err("no token is valid");
+    assert_eq!(error.to_string(), "GRPC__SERVER__REFLECTION_AUTH must be off while AUTH__MODE is");
+}
+
+#[test]
 fn production_needs_strong_key_material() {
     let none = parse(json!({})).expect("defaults").check(Environment::Production).expect_err("no keys");
     assert!(matches!(none, ConfigError::NoKeyMaterial { .. }));

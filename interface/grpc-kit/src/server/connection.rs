@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http2};
@@ -258,12 +259,19 @@ impl Transport {
         let service = PerConnection { entry: RefCell::new(entry), connection };
         let http2 = self.http2(Calls(Arc::clone(&activity)));
         let mut serving = pin!(http2.serve_connection(TokioIo::new(io), service));
+        let reason_to_close = async {
+            tokio::select! {
+                () = draining.draining() => true,
+                () = age(self.max_age) => false,
+                () = activity.idle(self.max_idle) => false,
+                () = revoked => false,
+            }
+        };
+        let mut reason_to_close = pin!(only_when_woken(reason_to_close));
         let drained = tokio::select! {
+            biased;
             result = serving.as_mut() => return log_end(result),
-            () = draining.draining() => true,
-            () = age(self.max_age) => false,
-            () = activity.idle(self.max_idle) => false,
-            () = revoked => false,
+            drained = reason_to_close.as_mut() => drained,
         };
         serving.as_mut().graceful_shutdown();
         if drained {
@@ -275,6 +283,16 @@ impl Transport {
                 tracing::debug!("a connection that was to close was cut off");
             }
         }
+    }
+}
+
+/// Polls the future when it asks for it, and not whenever the task it is part of has something else to do: a connection's
+/// task runs several times a call, and its timers once in minutes.
+async fn only_when_woken<F: Future>(future: F) -> F::Output {
+    let mut alone = FuturesUnordered::from_iter([future]);
+    match alone.next().await {
+        Some(output) => output,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finds the servicer of a call by its service's name: one look-up in place of a routing tree.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     convert::Infallible,
     pin::Pin,
     sync::Arc,
@@ -64,12 +64,13 @@ impl<S: Servicer> Mounted for S {
 /// The servicers by the full name of their service.
 #[derive(Clone, Default)]
 pub struct Router {
-    servicers: Arc<HashMap<Box<str>, Box<dyn Mounted>>>,
+    // Few: their names are compared sooner than hashed.
+    servicers: Arc<BTreeMap<Box<str>, Box<dyn Mounted>>>,
 }
 
 /// Servicers on their way into a [`Router`].
 #[derive(Default)]
-pub(super) struct Servicers(HashMap<Box<str>, Box<dyn Mounted>>);
+pub(super) struct Servicers(BTreeMap<Box<str>, Box<dyn Mounted>>);
 
 impl Servicers {
     pub(super) fn add<S: Servicer>(&mut self, service: &str, servicer: S) {
@@ -100,7 +101,8 @@ impl std::fmt::Debug for Servicers {
 /// The service a path names, without its slash.
 pub(super) fn service_of(path: &str) -> &str {
     let path = path.strip_prefix('/').unwrap_or(path);
-    path.split_once('/').map_or(path, |(service, _)| service)
+    // Byte by byte: for so short a text the search of the library takes longer to begin.
+    path.bytes().position(|byte| byte == b'/').map_or(path, |end| &path[..end])
 }
 
 impl Service<Request<RequestBody>> for Router {

@@ -8,6 +8,7 @@ use super::config::{AuthMode, Config, some_millis};
 use crate::{
     access_log::AccessLog,
     auth::Verifier,
+    health,
     layer::{
         admission::{Admission, AdmissionLayer},
         auth::{AccessRules, Auth, AuthLayer},
@@ -30,8 +31,8 @@ use crate::{
 pub type Stack<S> =
     RequestId<Error<Observe<Admission<Deadline<Auth<RateLimit<CatchPanic<MessageLimit<S>>>>>>>>>;
 
-/// The layers of health and reflection: seen, but never refused.
-pub type OperationsStack<S> = RequestId<Error<Metrics<Deadline<CatchPanic<MessageLimit<S>>>>>>;
+/// The layers of health and reflection: seen, but never refused because the server is full.
+pub type OperationsStack<S> = RequestId<Error<Metrics<Deadline<Auth<CatchPanic<MessageLimit<S>>>>>>>;
 
 /// What the layers need besides the settings.
 #[derive(Clone, Default)]
@@ -100,14 +101,16 @@ pub fn stack<S>(
         .service(servicer)
 }
 
-/// Puts the fewer layers around health and reflection: probes must get through when the server is full, and tools
-/// before they have a token.
+/// Puts the fewer layers around health and reflection: probes must get through when the server is full. They need no
+/// token, and reflection as its mode says.
 pub fn operations_stack<S>(
     config: &Config,
+    (reflection, verifier): (AuthMode, Option<Arc<Verifier>>),
     methods: &Arc<Methods>,
     metrics: MetricsLayer,
     servicer: S,
 ) -> OperationsStack<S> {
+    let access = AccessRules { public: vec![format!("{}/*", health::SERVICE)], ..AccessRules::default() };
     let limited = MessageLimitLayer::new(config.max_message_size).layer(servicer);
     ServiceBuilder::new()
         .layer(RequestIdLayer::new(Arc::clone(methods)))
@@ -115,6 +118,8 @@ pub fn operations_stack<S>(
         .layer(metrics)
         // Watches and reflection last as long as their caller says.
         .layer(DeadlineLayer::new(Arc::clone(methods), None, None))
+        // A contract says what there is to attack.
+        .layer(AuthLayer::new(Arc::clone(methods), reflection, verifier, &access))
         .layer(CatchPanicLayer)
         .service(limited)
 }
@@ -145,8 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn health_and_reflection_meet_no_layer_that_refuses() {
+    fn health_and_reflection_meet_no_layer_that_sheds() {
         let order = order::<OperationsStack<()>>();
-        assert!(!order.iter().any(|layer| ["Admission", "Auth", "RateLimit"].contains(layer)));
+        assert!(!order.iter().any(|layer| ["Admission", "RateLimit"].contains(layer)));
     }
 }

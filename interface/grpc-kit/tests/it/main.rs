@@ -7,6 +7,7 @@ mod conformance;
 mod connections;
 mod draining;
 mod dropped;
+mod exemplars;
 mod fuzz;
 mod grpcurl;
 mod keys;

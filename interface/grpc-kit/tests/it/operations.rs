@@ -1,11 +1,15 @@
-//! Health and reflection: they follow what is registered, and no layer refuses them.
+//! Health and reflection: they follow what is registered, and no full server refuses them.
 
 use futures_util::stream;
-use hive_grpc_kit::health::proto::{
-    HealthCheckRequest, HealthListRequest, health_check_response::ServingStatus, health_client::HealthClient,
+use hive_grpc_kit::{
+    health::proto::{
+        HealthCheckRequest, HealthListRequest, health_check_response::ServingStatus,
+        health_client::HealthClient,
+    },
+    testing::{TEST_SECRET, token},
 };
 use serde_json::json;
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::servicer::{Running, ask};
@@ -61,7 +65,34 @@ async fn probes_pass_a_server_that_is_full_and_wants_tokens() {
     drop(services_v1(&running).await);
 }
 
+#[tokio::test]
+async fn reflection_wants_a_token_where_the_settings_say_so() {
+    let secret = String::from_utf8_lossy(TEST_SECRET);
+    let auth = json!({"mode": "required", "jwt_secret": secret, "failures_per_minute": 2});
+    let running = Running::start(json!({"reflection_auth": "required", "auth": auth})).await;
+    let missing = ask_services_v1(&running, None).await.expect_err("no token");
+    assert_eq!(missing.code(), Code::Unauthenticated);
+    let listed = ask_services_v1(&running, Some(&token("alice", &[]))).await.expect("a list");
+    assert!(listed.contains(&ECHO.to_owned()));
+    let mut probe = HealthClient::new(running.channel().await);
+    probe.check(check("")).await.expect("probes need none");
+    // What fails here has failed at the services, too.
+    for _ in 0..2 {
+        let wrong = ask_services_v1(&running, Some("x.y.z")).await.expect_err("not valid");
+        assert_eq!(wrong.code(), Code::Unauthenticated);
+    }
+    let mut request = tonic::Request::new(ask("a"));
+    request.metadata_mut().insert("authorization", "Bearer x.y.z".parse().expect("a value"));
+    let refused = running.client().await.unary(request).await.expect_err("too many");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    running.end().await;
+}
+
 async fn services_v1(running: &Running) -> Vec<String> {
+    ask_services_v1(running, None).await.expect("a list")
+}
+
+async fn ask_services_v1(running: &Running, token: Option<&str>) -> Result<Vec<String>, Status> {
     use v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
     let request = ServerReflectionRequest {
         host: String::new(),
@@ -69,14 +100,19 @@ async fn services_v1(running: &Running) -> Vec<String> {
     };
     let channel = running.channel().await;
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel);
-    let answers = client.server_reflection_info(stream::iter([request])).await.expect("a stream");
-    let answer = answers.into_inner().message().await.expect("a message").expect("an answer");
-    match answer.message_response.expect("a response") {
+    let mut questions = tonic::Request::new(stream::iter([request]));
+    if let Some(token) = token {
+        let bearer = format!("Bearer {token}");
+        questions.metadata_mut().insert("authorization", bearer.parse().expect("a value"));
+    }
+    let answers = client.server_reflection_info(questions).await?;
+    let answer = answers.into_inner().message().await?.expect("an answer");
+    Ok(match answer.message_response.expect("a response") {
         v1::server_reflection_response::MessageResponse::ListServicesResponse(list) => {
             list.service.into_iter().map(|service| service.name).collect()
         }
         other => unreachable!("asked for a list, got {other:?}"),
-    }
+    })
 }
 
 #[tokio::test]

@@ -34,7 +34,8 @@ fn reason(status: &Status) -> String {
 async fn tokens_and_scopes_decide() {
     let scopes =
         std::collections::HashMap::from([("/kit.test.v1.Echo/Unary".to_owned(), vec!["echo".to_owned()])]);
-    let rules = AccessRules { public: vec!["/kit.test.v1.Echo/Bidi".to_owned()], scopes };
+    let public = vec!["/kit.test.v1.Echo/Bidi".to_owned()];
+    let rules = AccessRules { public, scopes, ..AccessRules::default() };
     let running = Running::start_with(with_auth("required"), |builder| builder.access(rules)).await;
     let mut client = running.client().await;
     let missing = client.unary(ask("a")).await.expect_err("no token");
@@ -55,6 +56,43 @@ async fn tokens_and_scopes_decide() {
     let log = running.log();
     assert!(log.iter().any(|line| line["status"] == "OK" && line["principal"] == "alice"));
     assert!(log.iter().any(|line| line["status"] == "UNAUTHENTICATED"));
+}
+
+#[tokio::test]
+async fn who_shows_invalid_tokens_too_often_is_told_to_wait_whatever_it_shows_next() {
+    let mut config = with_auth("required");
+    config["auth"]["failures_per_minute"] = json!(3);
+    let running = Running::start(config).await;
+    let mut client = running.client().await;
+    let known = by("alice", "a", &[]);
+    let again = || {
+        let mut again = Request::new(ask("a"));
+        *again.metadata_mut() = known.metadata().clone();
+        again
+    };
+    client.unary(again()).await.expect("valid");
+    let mut other = running.client().await;
+    for attempt in 0..6 {
+        // One that is refused for want of a token has used up nothing.
+        let missing = other.unary(ask("a")).await.expect_err("no token");
+        assert_eq!(missing.code(), Code::Unauthenticated);
+        let mut wrong = Request::new(ask("a"));
+        wrong.metadata_mut().insert("authorization", "Bearer a.b.c".parse().expect("a value"));
+        let status = other.unary(wrong).await.expect_err("not valid");
+        let expected = if attempt < 3 { Code::Unauthenticated } else { Code::ResourceExhausted };
+        assert_eq!(status.code(), expected, "{attempt}");
+        if attempt >= 3 {
+            assert_eq!(reason(&status), "RATE_LIMITED");
+            let wait = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
+            assert!(wait.is_some_and(|wait| wait.as_secs() <= 20), "{wait:?}");
+        }
+    }
+    let unread = other.unary(by("bob", "a", &[])).await.expect_err("from the same address");
+    assert_eq!(unread.code(), Code::ResourceExhausted);
+    for client in [&mut client, &mut other] {
+        client.unary(again()).await.expect("verified before");
+    }
+    running.end().await;
 }
 
 #[tokio::test]

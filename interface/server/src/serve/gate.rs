@@ -1,9 +1,10 @@
 //! Tokens of REST callers, by the same rules and keys as those of gRPC callers; what a token allows.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hive_application::context::TicketGrant;
@@ -12,7 +13,7 @@ use hive_grpc_kit::server::config::AuthMode;
 use hive_http::caller::Authenticated;
 use hive_http::problem::Problem;
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 
 /// Who may pass.
 #[derive(Clone)]
@@ -48,23 +49,28 @@ impl Gate {
         }
     }
 
-    async fn find(&self, header: &HeaderValue) -> Result<Principal, Unverified> {
+    async fn find(&self, header: &HeaderValue, from: Option<IpAddr>) -> Result<Principal, Unverified> {
         let (Some(verifier), Some(token)) = (&self.verifier, bearer(header)) else {
             return Err(Rejected.into());
         };
-        verifier.verify_fetching(token).await
+        verifier.verify_fetching(token, from).await
     }
 }
 
 async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let found = match request.headers().get(AUTHORIZATION) {
-        Some(header) => gate.find(&header.clone()).await,
+        Some(header) => gate.find(&header.clone(), from).await,
         None if gate.mode != AuthMode::Required => return next.run(request).await,
         None => Err(Rejected.into()),
     };
     let principal = match found {
         Ok(principal) => principal,
         Err(Unverified::NoKeys) => return Problem::unverifiable().into_response(),
+        Err(Unverified::TooManyFailures { wait }) => {
+            let seconds = HeaderValue::from(wait.as_secs().saturating_add(1));
+            return ([(RETRY_AFTER, seconds)], Problem::too_many_failures()).into_response();
+        }
         Err(Unverified::Rejected(_)) => {
             let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
             return (challenge, Problem::unauthenticated()).into_response();
@@ -90,7 +96,7 @@ fn bearer(header: &HeaderValue) -> Option<&str> {
 mod tests {
     use axum::body::Body;
     use axum::routing::get;
-    use hive_grpc_kit::server::config::{Config, Environment};
+    use hive_grpc_kit::server::config::{Config, Environment, Secret};
     use http::StatusCode;
     use tower::ServiceExt as _;
 
@@ -116,6 +122,27 @@ mod tests {
             assert_eq!(status(&gate, None).await, none, "{mode:?}");
             assert_eq!(status(&gate, Some("Bearer x.y.z")).await, any, "{mode:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_fails_too_often_is_refused_by_address() {
+        let mut config = Config::default();
+        config.auth.mode = Some(AuthMode::Required);
+        config.auth.jwt_secret = Some(Secret::new("a secret"));
+        config.auth.failures_per_minute = 2;
+        let gate =
+            Gate::new(AuthMode::Required, config.verifier(Environment::Development).unwrap().map(Arc::new));
+        let mut seen = Vec::new();
+        for port in [1, 2, 3, 4] {
+            let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 1], port)));
+            let request = Request::get("/").header(AUTHORIZATION, "Bearer x.y.z").extension(peer);
+            let routes = gate.before(Router::new().route("/", get(|| async {})));
+            let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            seen.push((response.status().as_u16(), response.headers().get(RETRY_AFTER).is_some()));
+        }
+        assert_eq!(seen, [(401, false), (401, false), (429, true), (429, true)]);
+        // From another address, or none.
+        assert_eq!(status(&gate, Some("Bearer x.y.z")).await, StatusCode::UNAUTHORIZED);
     }
 
     #[tokio::test]

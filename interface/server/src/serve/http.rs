@@ -1,5 +1,6 @@
 //! The REST interfaces and the scrape port.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(super) fn routers(
 ) -> [Router; 2] {
     let scrape: Scrape = {
         let metrics = Arc::clone(metrics);
-        Arc::new(move || metrics.render())
+        Arc::new(move |accept| metrics.render(accept))
     };
     let platform = Platform {
         health,
@@ -81,7 +82,9 @@ fn telling(routes: Router, failed: &Arc<Notify>) -> Router {
 /// Serves until the shutdown; what runs then has the drain time to finish.
 pub(super) async fn serve(router: Router, listener: TcpListener, shutdown: Shutdown, drain: Duration) {
     let mut begun = shutdown.draining();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { begun.draining().await });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { begun.draining().await });
     let mut ending = shutdown.draining();
     let end = async move {
         ending.draining().await;

@@ -1,4 +1,4 @@
-//! The recorder of the process: recorded through the `metrics` facade, shown in the Prometheus text format.
+//! The recorder of the process: recorded through the `metrics` facade, shown in the Prometheus text format or OpenMetrics.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +11,7 @@ use hive_application::error::Error;
 use hive_application::orchestration::{FlowObserver, Progress};
 use hive_domain::ids::WorkflowId;
 use hive_domain::orchestration::flow::Flow;
+use hive_grpc_kit::openmetrics;
 use hive_http::metrics::{HttpMetrics, is_error};
 use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit, counter,
@@ -60,10 +61,10 @@ impl Metrics {
         Ok(Metrics { handle, flows: Flows::new(), requests: Mutex::default() })
     }
 
-    /// Everything there is.
-    pub(crate) fn render(&self) -> String {
+    /// Everything there is, for whoever sends this `Accept` header: the media type, and the text.
+    pub(crate) fn render(&self, accept: &str) -> (&'static str, String) {
         self.flows.look(SystemClock.now());
-        self.handle.render()
+        openmetrics::answer(accept, self.handle.render())
     }
 
     fn request(&self, route: Route) -> Request {

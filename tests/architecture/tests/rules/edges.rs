@@ -36,7 +36,7 @@ const CRATES: &[Row] = &[
     (Reach::Row,   "hive-jwt",          "infrastructure/jwt",   &["hive-domain", "hive-application"], &["jsonwebtoken"]),
     (Reach::Row,   "hive-peers",        "infrastructure/peers", OVER_GRPC, &["prost", "tonic"]),
     (Reach::Row,   "hive-sql",          "infrastructure/sql",
-        &["hive-domain", "hive-application", "hive-proto", "hive-migration"], &["sea-orm", "sqlx", "tokio"]),
+        &["hive-domain", "hive-application", "hive-proto", "hive-migration"], &["rusqlite", "sea-orm", "sqlx", "tokio"]),
     (Reach::Row,   "hive-agent",        "interface/agent",      INSIDE, &[]),
     (Reach::Row,   "hive-events",       "interface/events",     INSIDE, &[]),
     (Reach::Row,   "hive-grpc",         "interface/grpc",       OVER_GRPC, &["prost", "tonic"]),

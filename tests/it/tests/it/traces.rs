@@ -99,6 +99,15 @@ fn run(traced: bool) -> (Vec<Span>, String) {
         ask_everything(&up).await;
     });
     let (_, tickets) = up.get("/api/v1/tickets?plan_id=traced&limit=1");
+    for text in up.open_metrics() {
+        let of_the_call = |line: &&str| {
+            line.starts_with("grpc_server_handling_seconds_bucket{") && line.contains("\"SubmitPlan\"")
+        };
+        let exemplar = format!(" # {{trace_id=\"{TRACE}\"}} ");
+        let shown = text.lines().filter(of_the_call).filter(|line| line.contains(&exemplar)).count();
+        assert!(shown == 1 && text.ends_with("\n# EOF\n"), "{text}");
+    }
+    assert!(!up.scrape().contains("trace_id="));
     // The end exports what waits.
     let _ = up.end().exits_with(0);
     (collector.spans(), tickets)
