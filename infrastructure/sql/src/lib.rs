@@ -1,12 +1,13 @@
 //! SQL adapters: tickets, journal and agents, each context in a database of its own.
 //!
-//! The engine is SQLite or PostgreSQL. Tables, indexes and everything cold (lists, histories, pages of the log) go through
-//! sea-orm and are the same on both; an engine is a matter of its own hot statements and pools.
+//! The engine is SQLite or PostgreSQL. Tables, indexes and everything cold (histories, agents, pages of the log) go through
+//! sea-orm and are the same on both; an engine is a matter of its own hot statements and pools. The hottest are reads of
+//! tickets from SQLite: they go through rusqlite, on the thread of the caller.
 //!
 //! | module | owns |
 //! | --- | --- |
 //! | [`Config`], `database` | where a database lies |
-//! | `engine` | the two engines: pools, schema, failures; how far an outbox can be read where several write |
+//! | `engine` | the two engines: pools, schema, failures; reading on the caller's thread; how far an outbox can be read where several write |
 //! | [`Exclusive`] | what one of several processes may do alone |
 //! | `writer` | the one writing connection: commits whatever waited together |
 //! | `statement` | SQLite: statements over many rows whose text stays the same |
