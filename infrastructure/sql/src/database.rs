@@ -14,7 +14,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 pub struct Config {
     /// The database.
     pub place: Place,
-    /// Connections that read, at least 1.
+    /// Connections that read, at least 1. Of an SQLite file of tickets, also how many lists are read at once; beside them, each
+    /// thread that looks a ticket up may have one.
     pub readers: u32,
     /// Writes that may wait; a caller beyond that waits to queue.
     pub queue: usize,

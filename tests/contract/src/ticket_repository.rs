@@ -1,5 +1,8 @@
 //! The suite of `TicketRepository`: what one caller sees. What several see at once is in `ticket_races`.
 
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
 use hive_application::error::ErrorKind;
 use hive_application::tickets::{Creation, LogFilter, TicketFilter, TicketQuery, TicketRepository};
 use hive_domain::ids::TicketId;
@@ -89,6 +92,32 @@ pub async fn one_call_creates_what_is_missing(fixture: &impl TicketFixture) {
         [Creation::Created(new.clone()), Creation::Existing(old), Creation::Existing(new.clone())]
     );
     assert_eq!(actions(&*store.repository, new.id()).await, [TicketAction::Created]);
+    store.close.await;
+}
+
+/// A large number may be a moment old, but not when nothing is left that it counts.
+pub async fn the_total_of_what_is_gone_is_nothing(fixture: &impl TicketFixture) {
+    let store = fixture.open().await;
+    let tickets: Vec<_> = (0..1_100).map(|n| ticket(&plan("p"), &format!("t{n}"))).collect();
+    let ids: Vec<_> = tickets.iter().map(|ticket| ticket.id().clone()).collect();
+    store.repository.create(tickets).await.unwrap();
+    let filter = TicketFilter { status: Some(TicketStatus::Pending), ..TicketFilter::default() };
+    let pending = TicketQuery { filter, offset: 0, limit: 1, after: None };
+    assert_eq!(store.repository.list(&pending).await.unwrap().total, 1_100);
+    let repository = &store.repository;
+    join_all(ids.iter().map(|id| async move {
+        let mut dispatch = |ticket: &mut Ticket| ticket.dispatch(dispatch_to(&agent("a")), at(10), BY);
+        repository.update(id, &mut dispatch).await.unwrap();
+        let mut start =
+            |ticket: &mut Ticket| ticket.report(TicketStatus::Running, &report_of(&agent("a")), at(20), BY);
+        repository.update(id, &mut start).await.unwrap();
+    }))
+    .await;
+    let begun = Instant::now();
+    while store.repository.list(&pending).await.unwrap().total != 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody counts again");
+        tokio::task::yield_now().await;
+    }
     store.close.await;
 }
 
@@ -290,6 +319,7 @@ macro_rules! ticket_repository {
             an_existing_id_keeps_its_ticket,
             one_call_creates_what_is_missing,
             a_large_plan_is_created_at_once,
+            the_total_of_what_is_gone_is_nothing,
             lists_by_filter_and_page,
             a_change_applies_once,
             a_refused_change_leaves_nothing,

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hive_application::error::{Effect, Error};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::slow::{Rows, Slow};
@@ -17,6 +18,9 @@ use crate::failure;
 
 /// How long a search may take, and the wait for its turn.
 const ANSWER: Duration = Duration::from_secs(15);
+
+/// How long a thread waits for the file. Readers do not wait for a writer; only for who mends or closes the file.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
@@ -33,10 +37,13 @@ pub(crate) struct Near {
     slow: Slow,
     /// Connections that nobody uses; none are kept once it is closed.
     idle: Mutex<Option<Vec<Idle>>>,
-    /// Turns to search.
+    /// Turns to search, and how many there are.
     turns: Arc<Semaphore>,
-    /// Connections that are kept for the next caller.
-    kept: usize,
+    searches: u32,
+    /// Look-ups in the threads of their callers, and how many there may be: other threads go on when the disk stands still.
+    here: AtomicUsize,
+    most_here: usize,
+    closed: Arc<AtomicBool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +62,15 @@ struct Idle {
     given_up: Arc<AtomicBool>,
 }
 
+/// A look-up.
+struct Here<'a>(&'a AtomicUsize);
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Ends a search that nobody waits for any more.
 struct GiveUp(Arc<AtomicBool>);
 
@@ -67,24 +83,34 @@ impl Drop for GiveUp {
 impl Near {
     /// Reads from the file at `path`, which another connection made.
     pub(crate) fn new(what: &'static str, path: &Path, config: &Config) -> Self {
-        let searches = usize::try_from(config.readers.max(1)).unwrap_or(1);
+        let searches = config.readers.max(1);
+        let threads = Handle::try_current().map_or(1, |handle| handle.metrics().num_workers());
         Near {
             what,
             path: path.to_owned(),
             cache_kib: config.cache_kib / 4,
             slow: Slow(config.slow),
             idle: Mutex::new(Some(Vec::new())),
-            turns: Arc::new(Semaphore::new(searches)),
-            kept: searches.saturating_mul(2),
+            turns: Arc::new(Semaphore::new(usize::try_from(searches).unwrap_or(1))),
+            searches,
+            here: AtomicUsize::new(0),
+            most_here: (threads / 2).max(1),
+            closed: Arc::default(),
         }
     }
 
-    /// Reads the row that a key leads to, at once: the caller's thread does nothing else meanwhile.
-    pub(crate) fn look_up<T: Rows>(
+    /// Reads the row that a key leads to, at once: the caller's thread does nothing else meanwhile. When many threads do so
+    /// already, it is a search.
+    pub(crate) async fn look_up<T: Rows + Send + 'static>(
         &self,
         name: &'static str,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
+        let before = self.here.fetch_add(1, Ordering::Relaxed);
+        let _here = Here(&self.here);
+        if before >= self.most_here {
+            return self.search(name, read).await;
+        }
         let begun = Instant::now();
         let idle = self.take()?;
         let answer = read(&idle.connection);
@@ -127,10 +153,13 @@ impl Near {
         Ok(answer)
     }
 
-    /// Closes what nobody uses, and whatever is given back.
-    pub(crate) fn close(&self) {
-        self.turns.close();
+    /// Ends what is read, waits for it, and closes all connections.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         drop(self.idle().take());
+        // Past the limit, the thread that hangs there keeps its connection.
+        drop(tokio::time::timeout(ANSWER, self.turns.acquire_many(self.searches)).await);
+        self.turns.close();
     }
 
     fn told<T: Rows>(
@@ -156,7 +185,7 @@ impl Near {
     }
 
     fn give_back(&self, one: Idle) {
-        if let Some(idle) = self.idle().as_mut().filter(|idle| idle.len() < self.kept) {
+        if let Some(idle) = self.idle().as_mut() {
             idle.push(one);
         }
     }
@@ -167,13 +196,15 @@ impl Near {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         // Without it, a bound LIMIT has every statement planned anew at every use.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(PREPARED);
         connection.pragma_update(None, "cache_size", -i64::from(self.cache_kib))?;
         connection.pragma_update(None, "temp_store", "memory")?;
         // Asked for by SQLite while a statement runs; an interrupt would miss a statement that is about to.
         let given_up = Arc::new(AtomicBool::default());
-        let asked = Arc::clone(&given_up);
-        connection.progress_handler(STEPS, Some(move || asked.load(Ordering::Relaxed)))?;
+        let (asked, closed) = (Arc::clone(&given_up), Arc::clone(&self.closed));
+        let ends = move || asked.load(Ordering::Relaxed) || closed.load(Ordering::Relaxed);
+        connection.progress_handler(STEPS, Some(ends))?;
         Ok(Idle { connection, given_up })
     }
 
@@ -238,19 +269,39 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_read_or_kept_after_it_was_closed() {
         let (_folder, near) = file();
-        assert_eq!(near.look_up("before", count).unwrap(), 0);
-        near.close();
-        assert_eq!(near.look_up("after", count).unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(near.look_up("before", count).await.unwrap(), 0);
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let search = near.search("endless", |connection| {
+            begun.send(()).unwrap();
+            endless(connection)
+        });
+        let close = async {
+            begins.await.unwrap();
+            near.close().await;
+        };
+        let (ended, ()) = tokio::join!(search, close);
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(near.look_up("after", count).await.unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(near.search("after", count).await.unwrap_err().kind(), ErrorKind::Unavailable);
         assert!(near.idle().is_none());
     }
 
-    #[test]
-    fn nothing_is_written() {
+    #[tokio::test]
+    async fn a_thread_is_left_when_others_are_held_up() {
         let (_folder, near) = file();
-        let written =
-            near.look_up("write", |connection| connection.execute("CREATE TABLE t (x)", []).map(|_| 0_i64));
-        assert_eq!(written.unwrap_err().kind(), ErrorKind::Unavailable);
-        assert_eq!(near.look_up("read", count).unwrap(), 0);
+        near.here.store(near.most_here, Ordering::Relaxed);
+        let caller = std::thread::current().id();
+        let elsewhere = move |_: &Connection| Ok(i64::from(std::thread::current().id() != caller));
+        assert_eq!(near.look_up("many", elsewhere).await.unwrap(), 1);
+        near.here.store(0, Ordering::Relaxed);
+        assert_eq!(near.look_up("few", elsewhere).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written() {
+        let (_folder, near) = file();
+        let write = |connection: &Connection| connection.execute("CREATE TABLE t (x)", []).map(|_| 0_i64);
+        assert_eq!(near.look_up("write", write).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(near.look_up("read", count).await.unwrap(), 0);
     }
 }

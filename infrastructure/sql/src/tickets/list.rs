@@ -50,29 +50,31 @@ impl Found {
 /// The page and the total of one moment.
 pub(super) async fn page(shared: &Shared, query: &TicketQuery) -> Result<TicketPage, Error> {
     let total = Total::of(shared, &query.filter);
-    let mut lines = match &shared.near {
+    let lines = match &shared.near {
         Some(near) => near.lines(with_total(query, &total).build(DbBackend::Sqlite)).await?,
         None => match held(shared, query, &total).await? {
             Some(lines) => lines,
-            None => rows(shared, query, &total).await?,
+            None => rows(shared, query, &Total::of(shared, &query.filter)).await?,
         },
     };
-    let count = match lines.first() {
-        Some(line) => {
+    let count = match (lines.first(), total.known) {
+        (Some(line), _) => {
             total.learn(shared, &query.filter, line.total);
-            line.total.cast_unsigned()
+            line.total
         }
-        None => count(shared, &query.filter).await?,
+        (None, Some(known)) => known,
+        (None, None) => count(shared, &query.filter).await?,
     };
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let more = lines.len() > limit;
-    lines.truncate(limit);
-    let last = lines.last().map(|line| line.number.cast_unsigned()).filter(|_| more);
+    let last = lines.get(limit.wrapping_sub(1)).filter(|_| lines.len() > limit);
+    let last = last.map(|line| line.number.cast_unsigned());
+    // The one that only tells that more follow, too: a page is read from memory when all of it is there.
     let tickets = lines.into_iter().map(|line| line.found.ticket(line.number, &shared.hot));
-    let tickets = tickets.collect::<Result<Vec<_>, _>>()?;
+    let mut tickets = tickets.collect::<Result<Vec<_>, _>>()?;
+    tickets.truncate(limit);
     let created_at = tickets.last().map(|ticket| ticket.content().created_at);
     let next = last.zip(created_at).map(|(number, created_at)| TicketCursor { created_at, number });
-    Ok(TicketPage { tickets, total: count, next })
+    Ok(TicketPage { tickets, total: count.cast_unsigned(), next })
 }
 
 /// The page, when every ticket on it is held in memory in the very version that the database has: then three columns of
@@ -86,6 +88,9 @@ async fn held(shared: &Shared, query: &TicketQuery, total: &Total) -> Result<Opt
     let reader = &shared.reader;
     let rows: Vec<(i64, String, i64, i64)> =
         reader.answer("page of known tickets", rows.all(&reader.database())).await?;
+    if let Some((_, _, _, count)) = rows.first() {
+        total.learn(shared, &query.filter, *count);
+    }
     let line = |(number, id, version, total): (i64, String, i64, i64)| {
         let ticket = shared.hot.at(&TicketId::parse(&id).ok()?, version.cast_unsigned())?;
         Some(Line { number, total, found: Found::Held(Box::new(ticket)) })
@@ -107,17 +112,14 @@ async fn rows(shared: &Shared, query: &TicketQuery, total: &Total) -> Result<Vec
 }
 
 /// The total where no row of a page carries it.
-async fn count(shared: &Shared, filter: &TicketFilter) -> Result<u64, Error> {
+async fn count(shared: &Shared, filter: &TicketFilter) -> Result<i64, Error> {
     let begun = Instant::now();
-    if let Some(total) = shared.totals.get(filter) {
-        return Ok(total.cast_unsigned());
-    }
     let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
     let count = count.filter(condition(filter)).into_tuple::<i64>();
     let reader = &shared.reader;
     let count = reader.answer("count of tickets", count.one(&reader.database())).await?.unwrap_or_default();
     shared.totals.learn(filter, count, begun.elapsed());
-    Ok(count.cast_unsigned())
+    Ok(count)
 }
 
 /// A row of a page, and how many match.
@@ -131,24 +133,25 @@ struct Counted {
 /// How many tickets match, as a term.
 struct Total {
     term: SimpleExpr,
-    /// When a statement that counts them was begun.
-    counting: Option<Instant>,
+    /// The number, when the statement does not count.
+    known: Option<i64>,
+    begun: Instant,
 }
 
 impl Total {
     fn of(shared: &Shared, filter: &TicketFilter) -> Self {
         if let Some(total) = shared.totals.get(filter) {
-            return Total { term: Expr::val(total), counting: None };
+            return Total { term: Expr::val(total), known: Some(total), begun: Instant::now() };
         }
         let count = ticket::Entity::find().select_only().expr(ticket::Column::Id.count());
         let count = count.filter(condition(filter)).into_query();
-        Total { term: Expr::SubQuery(None, Box::new(count.into())), counting: Some(Instant::now()) }
+        Total { term: Expr::SubQuery(None, Box::new(count.into())), known: None, begun: Instant::now() }
     }
 
     /// Takes in what the statement counted, if it did.
     fn learn(&self, shared: &Shared, filter: &TicketFilter, count: i64) {
-        if let Some(begun) = self.counting {
-            shared.totals.learn(filter, count, begun.elapsed());
+        if self.known.is_none() {
+            shared.totals.learn(filter, count, self.begun.elapsed());
         }
     }
 }

@@ -224,7 +224,7 @@ impl TicketDatabase {
             self.shared.stored.close().await?;
         }
         if let Some(near) = &self.shared.near {
-            near.close();
+            near.close().await;
         }
         self.shared.reader.close().await
     }

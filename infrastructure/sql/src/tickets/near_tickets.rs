@@ -36,13 +36,13 @@ impl NearTickets {
     }
 
     /// The ticket and the number of its row, if there is one.
-    pub(super) fn find(&self, id: &TicketId) -> Result<Option<(i64, Found)>, Error> {
-        self.near.look_up("ticket by id", |connection| {
+    pub(super) async fn find(&self, id: &TicketId) -> Result<Option<(i64, Found)>, Error> {
+        let (id, hot) = (id.clone(), Arc::clone(&self.hot));
+        let find = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(by_id::STATEMENT)?;
-            statement
-                .query_row([id.as_str()], |row| Ok((row.get(column::ID)?, found(row, &self.hot)?)))
-                .optional()
-        })
+            statement.query_row([id.as_str()], |row| Ok((row.get(column::ID)?, found(row, &hot)?))).optional()
+        };
+        self.near.look_up("ticket by id", find).await
     }
 
     /// The rows of a page; behind the columns of a ticket, each has the total.
@@ -52,8 +52,8 @@ impl NearTickets {
     }
 
     /// Closes the connections.
-    pub(super) fn close(&self) {
-        self.near.close();
+    pub(super) async fn close(&self) {
+        self.near.close().await;
     }
 }
 

@@ -41,7 +41,7 @@ impl SqlTicketRepository {
     /// The ticket and the number of its row, read now.
     async fn read(&self, id: &TicketId) -> Result<Option<(Ticket, i64)>, Error> {
         let found = match &self.shared.near {
-            Some(near) => near.find(id)?,
+            Some(near) => near.find(id).await?,
             None => {
                 let reader = &self.shared.reader;
                 let row = reader.answer("ticket by id", by_id::find(&reader.database(), id.as_str())).await?;

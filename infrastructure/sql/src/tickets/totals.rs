@@ -51,7 +51,7 @@ impl Totals {
         self.0.clear();
     }
 
-    /// Takes in what was counted in a statement that took so long.
+    /// Takes in what was counted in a statement that took so long, its wait included: a database that is busy is asked less.
     pub(super) fn learn(&self, filter: &TicketFilter, count: i64, took: Duration) {
         if count > EXACT {
             let age = took.saturating_mul(USES).min(MAX_AGE);

@@ -175,7 +175,8 @@ where
         let this = self.project();
         let at = this.timer.at;
         if let Poll::Ready(result) = within(this.call, || this.inner.poll(cx)) {
-            let call = this.call.take();
+            // A single answer is there when its head is.
+            let call = this.call.take_if(|call| call.method().streaming.answers_with_stream());
             let body = |inner| DeadlineBody { inner: Some(inner), timer: Timer::new(at), call };
             return Poll::Ready(result.map(|response| response.map(body)).map_err(Into::into));
         }

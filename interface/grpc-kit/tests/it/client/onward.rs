@@ -44,7 +44,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 fn from_outside() -> Request<EchoRequest> {
     let mut request = Request::new(ask("a"));
-    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-00");
     for (name, value) in [("x-correlation-id", "outer-1"), ("traceparent", &parent), ("grpc-timeout", "15S")]
     {
         request.metadata_mut().insert(name, value.parse().expect("a value"));
