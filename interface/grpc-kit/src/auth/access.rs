@@ -13,7 +13,8 @@ pub struct AccessRules {
     /// By path, or `package.Service/*`: scopes a token must all have.
     pub scopes: HashMap<String, Vec<String>>,
     /// By path, or `package.Service/*`: SPIFFE ids of certificates that need no scopes, which they cannot have. Where
-    /// ids are named and no scopes, nobody else may call. A call that shows a token is judged by that alone.
+    /// there are no scopes, nobody else may call: by an empty list nobody at all. A call that shows a token is judged by
+    /// that alone.
     pub identities: HashMap<String, Vec<String>>,
 }
 
@@ -28,17 +29,18 @@ pub(crate) enum Access {
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     scopes: Box<[String]>,
-    identities: Box<[String]>,
+    /// `None` where no rule names any: an empty list is one that names nobody.
+    identities: Option<Box<[String]>>,
 }
 
 impl Rule {
     /// Also those who are not known.
     pub(crate) fn admits_anybody(&self) -> bool {
-        self.scopes.is_empty() && self.identities.is_empty()
+        self.scopes.is_empty() && self.identities.is_none()
     }
 
     pub(crate) fn admits(&self, principal: &Principal) -> bool {
-        if self.scopes.is_empty() && !self.identities.is_empty() {
+        if self.scopes.is_empty() && self.identities.is_some() {
             return self.names(principal);
         }
         self.scopes.iter().all(|scope| principal.has_scope(scope)) || self.names(principal)
@@ -47,7 +49,7 @@ impl Rule {
     /// A token may say that it is anybody.
     fn names(&self, principal: &Principal) -> bool {
         principal.source() == Source::Certificate
-            && self.identities.iter().any(|id| id == principal.subject())
+            && self.identities.iter().flatten().any(|id| id == principal.subject())
     }
 }
 
@@ -61,7 +63,8 @@ impl AccessRules {
         let of = |rules: &HashMap<String, Vec<String>>| {
             rules.iter().filter(|(name, _)| names(name)).flat_map(|(_, values)| values).cloned().collect()
         };
-        Access::Ruled(Rule { scopes: of(&self.scopes), identities: of(&self.identities) })
+        let named = self.identities.keys().any(|name| names(name));
+        Access::Ruled(Rule { scopes: of(&self.scopes), identities: named.then(|| of(&self.identities)) })
     }
 
     /// A rule that matches no method, if there is one: most likely a slip of the pen that opens or closes the wrong door.

@@ -66,9 +66,23 @@ pub(crate) enum Found {
     /// It names a key that is not there; it might be by now.
     UnknownKey,
     /// The remote keys were never there or are on their way, so nothing can be said.
-    NoKeysYet,
+    NoKeysYet {
+        /// Whether keys that are here were tried: that costs as much as a token that is not valid.
+        tried: bool,
+    },
     /// Too many from its place were not valid; the next is looked at after this.
     TooManyFailures(Duration),
+}
+
+/// Why a token is not valid by the keys that are here.
+enum Fault {
+    /// No other key would change it.
+    Token,
+    /// None of them signed it.
+    Keys {
+        /// Whether any might have.
+        tried: bool,
+    },
 }
 
 /// Verifies JSON Web Tokens (RFC 7519). A token must have `exp`, and `sub` or `client_id`; `nbf`
@@ -191,7 +205,7 @@ impl Verifier {
     /// # Errors
     /// [`Rejected`] for every reason there is.
     pub fn verify(&self, token: &str) -> Result<Principal, Rejected> {
-        self.remembered(token, now()).map_or_else(|| self.verify_anew(token), Ok)
+        self.remembered(token, now()).map_or_else(|| self.verify_anew(token).map_err(|_| Rejected), Ok)
     }
 
     /// As [`Verifier::verify`], for a token that comes from this address, if it comes from any; the remote keys are
@@ -204,7 +218,7 @@ impl Verifier {
     pub async fn verify_fetching(&self, token: &str, from: Option<IpAddr>) -> Result<Principal, Unverified> {
         let from = from.map(Origin::from);
         let found = match self.find(token, from) {
-            Found::UnknownKey | Found::NoKeysYet => {
+            Found::UnknownKey | Found::NoKeysYet { .. } => {
                 self.refetch(from).await;
                 self.find(token, from)
             }
@@ -212,7 +226,12 @@ impl Verifier {
         };
         match found {
             Found::Valid(principal) => Ok(principal),
-            Found::NoKeysYet => Err(Unverified::NoKeys),
+            Found::NoKeysYet { tried } => {
+                if tried {
+                    self.failed(from);
+                }
+                Err(Unverified::NoKeys)
+            }
             Found::TooManyFailures(wait) => Err(Unverified::TooManyFailures { wait }),
             Found::Invalid | Found::UnknownKey => {
                 self.failed(from);
@@ -233,11 +252,12 @@ impl Verifier {
         }
         match self.verify_anew(token) {
             Ok(principal) => Found::Valid(principal),
-            Err(Rejected) => match &self.remote {
-                Some(remote) if !remote.was_fetched() => Found::NoKeysYet,
+            Err(Fault::Token) => Found::Invalid,
+            Err(Fault::Keys { tried }) => match &self.remote {
+                Some(remote) if !remote.was_fetched() => Found::NoKeysYet { tried },
                 Some(remote) if self.names_unknown_key(token) => {
                     if remote.is_fetching() {
-                        Found::NoKeysYet
+                        Found::NoKeysYet { tried }
                     } else {
                         Found::UnknownKey
                     }
@@ -263,22 +283,24 @@ impl Verifier {
         current.then_some(principal)
     }
 
-    fn verify_anew(&self, token: &str) -> Result<Principal, Rejected> {
+    fn verify_anew(&self, token: &str) -> Result<Principal, Fault> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Rejected);
+            return Err(Fault::Token);
         }
-        let header = decode_header(token).map_err(|_| Rejected)?;
+        let header = decode_header(token).map_err(|_| Fault::Token)?;
         let held = self.held.keys.read().unwrap_or_else(PoisonError::into_inner);
         let validation = self.validation(header.alg);
+        let mut tried = false;
         let claims = held
             .candidates(&header)
+            .inspect(|_| tried = true)
             .find_map(|key| decode::<Map<String, Value>>(token, &key.decoding, &validation).ok())
-            .ok_or(Rejected)?
+            .ok_or(Fault::Keys { tried })?
             .claims;
         let principal = Principal::from_claims(claims);
         if principal.subject().is_empty() {
             // It speaks for nobody, and all of its kind would be one caller.
-            return Err(Rejected);
+            return Err(Fault::Token);
         }
         self.held.verified.insert(token.into(), principal.clone());
         Ok(principal)
@@ -398,6 +420,32 @@ mod tests {
         verifier.verify_fetching(&unknown, there).await.expect("from elsewhere");
         tokio::time::advance(wait).await;
         verifier.verify_fetching(&valid("another"), here).await.expect("some time later");
+    }
+
+    #[tokio::test]
+    async fn who_makes_tokens_up_while_remote_keys_are_missing_has_an_allowance_too() {
+        let here = "192.0.2.1".parse().ok();
+        let claims = json!({"sub": "a", "exp": now() + 60});
+        let made_up = token(Algorithm::HS256, b"another secret", &claims);
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some("unheard".to_owned());
+        let private = include_bytes!("../../tests/keys/ed25519.private.pem");
+        let key = EncodingKey::from_ed_pem(private).expect("a key");
+        let of_remote = encode(&header, &claims, &key).expect("a token");
+        for (token, expected) in [("x.y.z", Rejected.into()), (&*made_up, Unverified::NoKeys)] {
+            // Nothing listens there.
+            let verifier = verifier(Expectations::default())
+                .with_failures_per_minute(1)
+                .with_remote("http://127.0.0.1:1/keys", None, Duration::from_secs(300))
+                .expect("a URL");
+            for _ in 0..2 {
+                let unknown = verifier.verify_fetching(&of_remote, here).await.expect_err("no key");
+                assert_eq!(unknown, Unverified::NoKeys, "no key was tried, so it cost nothing");
+            }
+            assert_eq!(verifier.verify_fetching(token, here).await.expect_err("not valid"), expected);
+            let refused = verifier.verify_fetching(token, here).await.expect_err("too many");
+            assert!(matches!(refused, Unverified::TooManyFailures { .. }), "{token}: {refused:?}");
+        }
     }
 
     #[test]

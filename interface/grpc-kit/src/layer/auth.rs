@@ -152,8 +152,11 @@ impl Shared {
                 *last = Some(Verified { header: header.into(), principal: principal.clone(), generation });
                 Ok(principal)
             }
-            Found::UnknownKey | Found::NoKeysYet if !refetched => Err(Refusal::UntilRefetched),
-            Found::NoKeysYet => {
+            Found::UnknownKey | Found::NoKeysYet { .. } if !refetched => Err(Refusal::UntilRefetched),
+            Found::NoKeysYet { tried } => {
+                if tried {
+                    verifier.failed(from);
+                }
                 let failure = Failure::new(Kind::Unavailable, "tokens cannot be verified at present");
                 Err(failure.untouched().into())
             }
@@ -405,6 +408,25 @@ mod tests {
             }
             let elsewhere = call_as(&only, "/grpc.health.v1.Health/List", None, other).await;
             assert_eq!(elsewhere, Ok("spiffe://hive/other".to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_names_no_certificate_opens_no_door() {
+        let identities = HashMap::from([(CHECK.to_owned(), Vec::new())]);
+        let only = AccessRules { identities, ..AccessRules::default() };
+        let scopes = HashMap::from([(CHECK.to_owned(), vec!["read".to_owned()])]);
+        let both = AccessRules { scopes, ..only.clone() };
+        let (id, bearer) = ("spiffe://hive/orchestrator", format!("Bearer {}", token("a", &["read"])));
+        for mode in [AuthMode::Required, AuthMode::Optional] {
+            let (both, only) = (layer(mode, &both), layer(mode, &only));
+            assert_eq!(call(&only, CHECK, None).await, Err(Kind::Unauthenticated), "{mode:?}");
+            assert_eq!(call(&only, CHECK, Some(&bearer)).await, Err(Kind::PermissionDenied), "{mode:?}");
+            assert_eq!(call(&both, CHECK, Some(&bearer)).await, Ok("a".to_owned()), "{mode:?}");
+            for layer in [&both, &only] {
+                let answer = call_as(layer, CHECK, None, Some(id)).await;
+                assert_eq!(answer, Err(Kind::PermissionDenied), "{mode:?}");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tonic::server::NamedService;
 
 use super::{
-    config::{Config, ConfigError, Environment},
+    config::{AuthMode, Config, ConfigError, Environment},
     connection::{Entry, Transport},
     peers::Peers,
     reflection,
@@ -96,14 +96,17 @@ impl ServerBuilder {
         self
     }
 
-    /// Verifies tokens with this instead of the configured keys, for instance to rotate them.
+    /// Verifies tokens with this instead of the configured keys, for instance to rotate them. Of `AUTH__*` only the mode
+    /// counts then: what tokens must say, and [how often they may be invalid](Verifier::with_failures_per_minute), is
+    /// up to it. [`Config::verifier`] makes one by all of them.
     #[must_use]
     pub fn verifier(mut self, verifier: Arc<Verifier>) -> Self {
         self.parts.verifier = Some(verifier);
         self
     }
 
-    /// Which methods are public, and which need scopes.
+    /// Which methods are public, and which need scopes or certificates. While `AUTH__MODE` is off no rule counts, so
+    /// those that name certificates are refused then; in development only where `TLS__CLIENT_CA` asks for certificates.
     #[must_use]
     pub fn access(mut self, rules: AccessRules) -> Self {
         self.parts.access = rules;
@@ -129,6 +132,7 @@ impl ServerBuilder {
             self.health.add_service(service);
         }
         self.check_names(&methods)?;
+        self.check_identities(environment)?;
         let operations = self.operations(&mut methods)?.into_router();
         let reflection = self.config.reflection_auth_mode(environment);
         let methods = Arc::new(methods);
@@ -164,6 +168,20 @@ impl ServerBuilder {
             Some(path) => unknown("GRPC__SERVER__LIMITS__LOW_PRIORITY_METHODS", path),
             None => Ok(()),
         }
+    }
+
+    /// Certificates are asked for whatever the mode, so a server would seem to go by these rules when it does not. In
+    /// development everything is open, and without an authority there is no certificate to go by.
+    fn check_identities(&self, environment: Environment) -> Result<(), ConfigError> {
+        let off = self.config.auth_mode(environment) == AuthMode::Off;
+        let at_a_desk = environment == Environment::Development && self.config.tls.client_ca.is_none();
+        if !off || at_a_desk || self.parts.access.identities.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError::OutOfBounds {
+            key: "GRPC__SERVER__AUTH__MODE",
+            bounds: "optional or required while access rules name certificates",
+        })
     }
 
     fn operations(&self, methods: &mut Methods) -> Result<Servicers, BuildError> {

@@ -105,7 +105,7 @@ impl Default for Config {
 /// Whether calls need a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
-    /// Tokens are not looked at.
+    /// Tokens are not looked at, and no access rule counts.
     Off,
     /// A call may come without a token; one that is there must be valid.
     Optional,
@@ -154,7 +154,8 @@ pub struct AuthConfig {
     #[serde(deserialize_with = "whole::<_, _, 0, 600>")]
     pub leeway_seconds: u64,
     /// `FAILURES_PER_MINUTE`, at most 1000000: tokens from one address, or IPv6 /64, that may turn out to be invalid
-    /// before no other from there is looked at, apart from those verified before; 0 for no limit.
+    /// before no other from there is looked at, apart from those verified before; 0 for no limit. A
+    /// [verifier of one's own](super::builder::ServerBuilder::verifier) has its own limit, or none.
     #[serde(deserialize_with = "whole::<_, _, 0, 1_000_000>")]
     pub failures_per_minute: u32,
 }

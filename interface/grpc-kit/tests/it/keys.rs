@@ -12,7 +12,7 @@ use std::{
 use hive_grpc_kit::{
     health::ServingStatus,
     server::config::Environment,
-    testing::{Channel, key_set, token_of},
+    testing::{Channel, key_set, token, token_of},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -136,6 +136,23 @@ async fn without_any_keys_nothing_is_said_about_tokens() {
     let health = &running.health;
     assert_eq!(health.status(""), Some(ServingStatus::NotServing));
     assert!(health.failing().contains_key("token keys"));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_makes_tokens_up_while_there_are_no_remote_keys_is_told_to_wait() {
+    let publisher = Publisher::start(Value::Null).await;
+    let url = format!("http://{}/keys", publisher.address);
+    let secret = "a secret that has signed none of these tokens";
+    let auth = json!({"mode": "required", "jwks_url": url, "jwt_secret": secret, "failures_per_minute": 1});
+    let running = Running::start(json!({"auth": auth})).await;
+    let mut client = running.client().await;
+    for expected in [Code::Unavailable, Code::ResourceExhausted] {
+        let mut request = Request::new(ask("a"));
+        let bearer = format!("Bearer {}", token("mallory", &[])).parse().expect("a value");
+        request.metadata_mut().insert("authorization", bearer);
+        assert_eq!(client.unary(request).await.expect_err("not verified").code(), expected);
+    }
     running.end().await;
 }
 

@@ -1,5 +1,7 @@
 //! Every way a call is refused before its servicer, over a socket.
 
+use std::collections::HashMap;
+
 use hive_grpc_kit::{
     layer::{auth::AccessRules, metrics},
     server::{builder::BuildError, config::Environment},
@@ -32,8 +34,7 @@ fn reason(status: &Status) -> String {
 
 #[tokio::test]
 async fn tokens_and_scopes_decide() {
-    let scopes =
-        std::collections::HashMap::from([("/kit.test.v1.Echo/Unary".to_owned(), vec!["echo".to_owned()])]);
+    let scopes = HashMap::from([("/kit.test.v1.Echo/Unary".to_owned(), vec!["echo".to_owned()])]);
     let public = vec!["/kit.test.v1.Echo/Bidi".to_owned()];
     let rules = AccessRules { public, scopes, ..AccessRules::default() };
     let running = Running::start_with(with_auth("required"), |builder| builder.access(rules)).await;
@@ -203,15 +204,24 @@ async fn plain_http_is_told_so() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_right_is_not_built() {
-    let build = |config: Value, change: fn(AccessRules) -> AccessRules| {
+    let build_in = |environment, config: Value, change: fn(AccessRules) -> AccessRules| {
         let config = serde_json::from_value(config).expect("settings");
-        let (builder, _) = builder(config, Environment::Production);
+        let (builder, _) = builder(config, environment);
         builder.access(change(AccessRules::default())).build().map(|_| ())
     };
+    let build = |config, change| build_in(Environment::Production, config, change);
     let keyless = build(json!({}), |rules| rules).expect_err("no key material");
     assert!(keyless.to_string().starts_with("GRPC__SERVER__AUTH__JWT_SECRET"));
     let off = json!({"auth": {"mode": "off"}});
     build(off.clone(), |rules| rules).expect("authentication off by decision");
+    let named = |rules: AccessRules| {
+        let identities =
+            HashMap::from([("kit.test.v1.Echo/*".to_owned(), vec!["spiffe://hive/a".to_owned()])]);
+        AccessRules { identities, ..rules }
+    };
+    let ignored = build(off.clone(), named).expect_err("a rule that nobody goes by").to_string();
+    assert!(ignored.starts_with("GRPC__SERVER__AUTH__MODE must be optional or required"), "{ignored}");
+    build_in(Environment::Development, off.clone(), named).expect("everything is open at a desk");
     let slip = build(off, |rules| AccessRules { public: vec!["/kit.test.v1.Echo/Unry".into()], ..rules });
     assert!(matches!(slip, Err(BuildError::Config(_))));
 }

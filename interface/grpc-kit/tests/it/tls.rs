@@ -1,10 +1,11 @@
 //! TLS on both sides, with authorities made for the test.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 
 use futures_util::stream;
 use hive_grpc_kit::{
     client::{Channel, ClientConfig, ClientFactory},
+    layer::auth::AccessRules,
     server::config::Environment,
     stub,
     testing::{TEST_SECRET, token},
@@ -256,4 +257,31 @@ async fn a_certificate_whose_authority_is_gone_is_not_believed_on_an_open_connec
     };
     tokio::time::timeout(Duration::from_secs(30), gone).await.expect("within the time");
     running.end().await;
+}
+
+#[tokio::test]
+async fn rules_about_certificates_are_refused_where_they_would_not_count() {
+    let authority = Authority::new();
+    authority.sign_server();
+    let tls = json!({
+        "cert": authority.path("server.pem"),
+        "key": authority.path("server.key"),
+        "client_ca": authority.path("ca.pem"),
+    });
+    for (mode, expected) in [
+        (
+            "off",
+            Some(
+                "GRPC__SERVER__AUTH__MODE must be optional or required while access rules name certificates",
+            ),
+        ),
+        ("optional", None),
+    ] {
+        let config = serde_json::from_value(json!({"tls": tls, "auth": {"mode": mode}})).expect("settings");
+        let named = vec!["spiffe://hive/orchestrator".to_owned()];
+        let identities = HashMap::from([("kit.test.v1.Echo/*".to_owned(), named)]);
+        let rules = AccessRules { identities, ..AccessRules::default() };
+        let built = builder(config, Environment::Development).0.access(rules).build();
+        assert_eq!(built.err().map(|error| error.to_string()).as_deref(), expected);
+    }
 }

@@ -153,7 +153,10 @@ mod tests {
         config.auth.jwks_url = Some("http://127.0.0.1:1/keys".to_owned());
         let verifier = config.verifier(Environment::Development).unwrap().map(Arc::new);
         let gate = Gate::new(AuthMode::Required, verifier);
-        assert_eq!(status(&gate, Some("Bearer x.y.z")).await, StatusCode::SERVICE_UNAVAILABLE);
+        // {"alg":"EdDSA"}, {} and a signature of nobody's; what is no token at all would be none with any key.
+        let unknown = Some("Bearer eyJhbGciOiJFZERTQSJ9.e30.c2ln");
+        assert_eq!(status(&gate, unknown).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(&gate, Some("Bearer x.y.z")).await, StatusCode::UNAUTHORIZED);
         assert_eq!(status(&gate, None).await, StatusCode::UNAUTHORIZED);
     }
 }
