@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use hive_grpc_kit::layer::metrics::{HANDLED, IN_FLIGHT};
+use hive_grpc_kit::{
+    health::proto::{HealthCheckRequest, health_client::HealthClient},
+    layer::metrics::{HANDLED, IN_FLIGHT},
+};
 use http::Request;
 use prost::Message as _;
 use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 use crate::{
     PATIENCE,
@@ -26,14 +30,17 @@ async fn deaf(running: &Running) -> SendRequest<Bytes> {
     sender
 }
 
-/// A call of the test service: its headers, and its message if it has one.
+const UNARY: &str = "kit.test.v1.Echo/Unary";
+const STREAM: &str = "kit.test.v1.Echo/ServerStream";
+
+/// A call: its headers, and its message if it has one.
 async fn call(
     sender: &SendRequest<Bytes>,
     method: &str,
     timeout: Option<&str>,
     message: Option<Vec<u8>>,
 ) -> (ResponseFuture, h2::SendStream<Bytes>) {
-    let mut request = Request::post(format!("http://test/kit.test.v1.Echo/{method}"))
+    let mut request = Request::post(format!("http://test/{method}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
     if let Some(timeout) = timeout {
@@ -68,7 +75,7 @@ async fn who_does_not_read_gives_its_places_back_at_the_deadline() {
     let deaf = deaf(&running).await;
     let mut answers = Vec::new();
     for _ in 0..4 {
-        answers.push(call(&deaf, "Unary", Some(SOON), Some(ask("a").encode_to_vec())).await);
+        answers.push(call(&deaf, UNARY, Some(SOON), Some(ask("a").encode_to_vec())).await);
     }
     for (answer, _body) in answers {
         assert_eq!(end_of(answer).await, Some(h2::Reason::CANCEL));
@@ -88,7 +95,7 @@ async fn a_stream_that_nobody_reads_ends_at_its_callers_deadline() {
     let running = Running::start(json!({})).await;
     let deaf = deaf(&running).await;
     let many = crate::servicer::EchoRequest { text: "endless".to_owned(), count: 3 }.encode_to_vec();
-    let (answer, _body) = call(&deaf, "ServerStream", Some(SOON), Some(many)).await;
+    let (answer, _body) = call(&deaf, STREAM, Some(SOON), Some(many)).await;
     assert_eq!(end_of(answer).await, Some(h2::Reason::CANCEL));
     let late = [("grpc_method", "ServerStream"), ("grpc_code", "DEADLINE_EXCEEDED")];
     until(|| running.recorded.value(HANDLED, &late) == Some(1.0)).await;
@@ -102,7 +109,7 @@ async fn one_connection_takes_half_of_the_places_at_most() {
     until(|| deaf.current_max_send_streams() == 2).await;
     let mut answers = Vec::new();
     for _ in 0..2 {
-        answers.push(call(&deaf, "Unary", None, Some(ask("a").encode_to_vec())).await);
+        answers.push(call(&deaf, UNARY, None, Some(ask("a").encode_to_vec())).await);
     }
     until(|| running.recorded.value(IN_FLIGHT, &[]) == Some(2.0)).await;
     let mut other = running.client().await;
@@ -115,10 +122,28 @@ async fn one_connection_takes_half_of_the_places_at_most() {
 async fn who_never_sends_its_message_is_answered_in_the_end() {
     let running = Running::start(json!({"max_concurrent_rpcs": 1, "deadline": {"max_ms": 200}})).await;
     let deaf = deaf(&running).await;
-    let (answer, _unfinished) = call(&deaf, "Unary", None, None).await;
+    let (answer, _unfinished) = call(&deaf, UNARY, None, None).await;
     let answer = timeout(PATIENCE, answer).await.expect("in time").expect("an answer");
     assert_eq!(answer.headers()["grpc-status"], "4");
     // A stream, which the short time is not for.
     running.client().await.server_stream(ask("b")).await.expect("the place is free");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn half_a_probe_is_answered_in_the_end_and_a_watch_goes_on() {
+    let running = Running::start(json!({"deadline": {"max_ms": 200}})).await;
+    let channel = running.channel().await;
+    let request = HealthCheckRequest::default();
+    let watch = HealthClient::new(channel.clone()).watch(request).await.expect("a stream");
+    let questions = futures_util::stream::pending();
+    let reflection =
+        ServerReflectionClient::new(channel).server_reflection_info(questions).await.expect("a stream");
+    let deaf = deaf(&running).await;
+    let (answer, _unfinished) = call(&deaf, "grpc.health.v1.Health/Check", None, None).await;
+    let answer = timeout(PATIENCE, answer).await.expect("in time").expect("an answer");
+    assert_eq!(answer.headers()["grpc-status"], "4");
+    assert_eq!(running.recorded.value(IN_FLIGHT, &[]), Some(2.0), "they began before, and last");
+    drop((watch, reflection));
     running.end().await;
 }
