@@ -23,9 +23,15 @@ const SOON: &str = "2S";
 
 /// A connection with no room for a byte of any answer.
 async fn deaf(running: &Running) -> SendRequest<Bytes> {
+    with_room(running, 0).await
+}
+
+/// A connection with room for so many bytes of each answer, and never for more.
+async fn with_room(running: &Running, bytes: u32) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(running.address).await.expect("a connection");
     let mut builder = h2::client::Builder::new();
-    let (sender, connection) = builder.initial_window_size(0).handshake(stream).await.expect("a handshake");
+    let (sender, connection) =
+        builder.initial_window_size(bytes).handshake(stream).await.expect("a handshake");
     tokio::spawn(connection);
     sender
 }
@@ -63,9 +69,12 @@ async fn end_of(answer: ResponseFuture) -> Option<h2::Reason> {
         Ok(answer) => answer.into_body(),
         Err(error) => return error.reason(),
     };
-    match timeout(PATIENCE, body.data()).await.expect("an end in time") {
-        Some(Err(error)) => error.reason(),
-        Some(Ok(_)) | None => None,
+    loop {
+        match timeout(PATIENCE, body.data()).await.expect("an end in time") {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return error.reason(),
+            None => return None,
+        }
     }
 }
 
@@ -87,6 +96,18 @@ async fn who_does_not_read_gives_its_places_back_at_the_deadline() {
     let lines = running.log();
     let late = lines.iter().filter(|line| line["status"] == "DEADLINE_EXCEEDED").count();
     assert_eq!((late, lines.len()), (4, 5), "each is logged once");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn room_for_a_byte_does_not_get_round_the_deadline() {
+    let running = Running::start(json!({})).await;
+    let miser = with_room(&running, 1).await;
+    let (answer, _body) = call(&miser, UNARY, Some(SOON), Some(ask("size 100000").encode_to_vec())).await;
+    assert_eq!(end_of(answer).await, Some(h2::Reason::CANCEL));
+    assert_eq!(running.recorded.value(HANDLED, &[("grpc_code", "DEADLINE_EXCEEDED")]), Some(1.0));
+    let large = running.client().await.unary(ask("size 100000")).await.expect("who reads gets it");
+    assert_eq!(large.into_inner().text.len(), 100_000);
     running.end().await;
 }
 
