@@ -30,8 +30,9 @@ thread_local! {
     static ENDS: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// To be told while a call is polled: its answer begins, and has to be over by then. From here on HTTP/2 asks the body for
-/// more only when the client has room for it, so that the body's own timer may never be looked at.
+/// To be told while a call is polled: its answer begins, and has to be over by then. HTTP/2 takes one
+/// [piece](super::pieces) ahead and asks the body for more only when the client had room for it, so that the body's own
+/// timer may never be looked at.
 pub(super) fn answer_begins(deadline: Option<Instant>) {
     ENDS.set(deadline);
 }

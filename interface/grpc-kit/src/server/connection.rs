@@ -23,6 +23,7 @@ use tower::Service;
 use super::{
     calls::{Activity, Alive, Calls, answer_begins},
     config::{Config, some_millis},
+    pieces::Pieces,
     preface, reflection,
     router::{Router, service_of},
     stack::{OperationsStack, Stack},
@@ -89,7 +90,7 @@ struct PerConnection {
 }
 
 impl hyper::service::Service<Request<Incoming>> for PerConnection {
-    type Response = Response<EntryBody>;
+    type Response = Response<Pieces<EntryBody>>;
     type Error = Infallible;
     type Future = EntryFuture;
 
@@ -120,20 +121,20 @@ pin_project! {
 }
 
 impl Future for EntryFuture {
-    type Output = Result<Response<EntryBody>, Infallible>;
+    type Output = Result<Response<Pieces<EntryBody>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             EntryFutureProjection::Service { call, record } => call.poll(cx).map_ok(|response| {
                 answer_begins(record.deadline());
-                response.map(|body| EntryBody::Service { body })
+                response.map(|body| Pieces::of(EntryBody::Service { body }))
             }),
             EntryFutureProjection::Operations { call, record } => call.poll(cx).map_ok(|response| {
                 answer_begins(record.deadline());
-                response.map(|body| EntryBody::Operations { body })
+                response.map(|body| Pieces::of(EntryBody::Operations { body }))
             }),
             EntryFutureProjection::NotGrpc => {
-                let mut response = Response::new(EntryBody::None);
+                let mut response = Response::new(Pieces::of(EntryBody::None));
                 *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
                 Poll::Ready(Ok(response))
             }

@@ -7,6 +7,7 @@ pub mod config;
 mod connection;
 pub mod layered;
 pub mod peers;
+mod pieces;
 mod preface;
 mod reflection;
 pub mod router;

@@ -99,10 +99,11 @@ pub(super) struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shared.open.decrement(1.0);
         if let Some(from) = self.from {
             self.shared.give_back(from);
         }
+        // Last: who sees one fewer finds its place free.
+        self.shared.open.decrement(1.0);
     }
 }
 

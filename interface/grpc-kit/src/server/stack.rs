@@ -116,8 +116,8 @@ pub fn operations_stack<S>(
         .layer(RequestIdLayer::new(Arc::clone(methods)))
         .layer(ErrorLayer::new(Arc::clone(methods)))
         .layer(metrics)
-        // Watches and reflection last as long as their caller says.
-        .layer(DeadlineLayer::new(Arc::clone(methods), None, None))
+        // For half-sent probes: watches and reflection last as long as their caller says.
+        .layer(DeadlineLayer::new(Arc::clone(methods), None, some_millis(config.deadline.max_ms)))
         // A contract says what there is to attack.
         .layer(AuthLayer::new(Arc::clone(methods), reflection, verifier, &access))
         .layer(CatchPanicLayer)

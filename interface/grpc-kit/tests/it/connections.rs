@@ -86,11 +86,12 @@ async fn one_address_takes_its_share_and_others_are_let_in() {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.2:0".parse().expect("an address")).expect("another address of this machine");
     let other = socket.connect(running.address).await.expect("a connection");
-    let other = Channel::over(other).await.expect("a connection");
-    EchoClient::new(other).unary(ask("a")).await.expect("an answer");
+    let mut other = EchoClient::new(Channel::over(other).await.expect("a connection"));
+    other.unary(ask("a")).await.expect("an answer");
     drop(first);
     until(|| value(peers::CONNECTIONS) < Some(3.0)).await;
     running.client().await.unary(ask("a")).await.expect("a place is free again");
+    other.unary(ask("a")).await.expect("the other one is still there");
     running.end().await;
 }
 
